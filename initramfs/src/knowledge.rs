@@ -1,0 +1,253 @@
+//! What no module says of itself: its class, when it is a candidate, which disks it brings about, and what must be
+//! beside it. The facts are in `knowledge.txt`, whose head describes the format; here they are parsed and asked.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use globset::{GlobBuilder, GlobMatcher};
+use modstrap::table::{Class, Disks, Step};
+
+use crate::module::{Module, normal};
+use crate::tree::Tree;
+
+/// The facts, parsed.
+#[derive(Debug)]
+pub struct Knowledge {
+    natures: Vec<(Vec<Pattern>, Nature)>,
+    stands_on: Vec<(Name, Nature)>,
+    companions: Vec<(Who, Vec<Name>)>,
+    forgotten: Vec<(Pattern, Vec<Name>)>,
+    virtual_machines: Vec<Pattern>,
+}
+
+/// What a module is to a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    /// What it is for.
+    pub class: Class,
+    /// When it is a candidate.
+    pub step: Step,
+    /// The disk names it can bring about.
+    pub disks: Disks,
+}
+
+/// What is said of a module that no line fits.
+const UNKNOWN: Nature = Nature { class: Class::Other, step: Step::Supplier, disks: Disks(0) };
+
+/// Whose companions a line names.
+#[derive(Debug)]
+enum Who {
+    Pattern(Pattern),
+    /// Drivers of such disks.
+    Disks(Disks),
+    /// Modules with an alias that begins so, the colon included.
+    Bus(String),
+}
+
+/// Modules, by their place in the kernel's sources or by name.
+#[derive(Debug)]
+struct Pattern {
+    glob: GlobMatcher,
+    by_place: bool,
+    elsewhere: bool,
+}
+
+/// A module, an alias or a part of the kernel.
+#[derive(Debug)]
+struct Name {
+    name: String,
+    elsewhere: bool,
+}
+
+/// The mark of what the reference tree does not have.
+const ELSEWHERE: char = '~';
+/// The directories that the kernel's sources have at their top, as far as modules lie there.
+const TOPS: [&str; 13] =
+    ["arch", "block", "certs", "crypto", "drivers", "fs", "kernel", "lib", "mm", "net", "security", "sound", "virt"];
+
+impl Knowledge {
+    /// The facts that are part of the builder.
+    pub fn built_in() -> Result<Knowledge> {
+        Self::parse(include_str!("../knowledge.txt")).context("the builder's knowledge.txt")
+    }
+
+    /// Parses facts; an error names the line.
+    pub fn parse(text: &str) -> Result<Knowledge> {
+        let mut knowledge = Knowledge {
+            natures: Vec::new(),
+            stands_on: Vec::new(),
+            companions: Vec::new(),
+            forgotten: Vec::new(),
+            virtual_machines: Vec::new(),
+        };
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            knowledge.read_line(&words).with_context(|| format!("line {}: {}", index + 1, line.trim()))?;
+        }
+        Ok(knowledge)
+    }
+
+    fn read_line(&mut self, words: &[&str]) -> Result<()> {
+        match *words {
+            [] => {}
+            ["with", who, "take", ref names @ ..] => self.companions.push((Who::parse(who)?, parse_names(names)?)),
+            ["before", who, "load", ref names @ ..] => self.forgotten.push((Pattern::parse(who)?, parse_names(names)?)),
+            ["virtual", ref patterns @ ..] => self.virtual_machines.extend(parse_patterns(patterns)?),
+            ["stands-on", name, class, step, disks] => {
+                self.stands_on.push((Name::parse(name), Nature::parse(class, step, disks)?));
+            }
+            [class, step, disks, ref patterns @ ..] => {
+                self.natures.push((parse_patterns(patterns)?, Nature::parse(class, step, disks)?));
+            }
+            _ => bail!("too short"),
+        }
+        Ok(())
+    }
+
+    /// What a module is to a boot. A module from outside the kernel's tree has no place there that would tell; then
+    /// what it stands on does, or an alias as a file system's.
+    pub fn nature(&self, module: &Module) -> Nature {
+        let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.fits(module));
+        if let Some((_, nature)) = self.natures.iter().find(|(patterns, _)| fits(patterns)) {
+            return *nature;
+        }
+        if place(module).is_some() {
+            return UNKNOWN;
+        }
+        if module.aliases.iter().any(|alias| alias.starts_with("fs-")) {
+            return Nature { class: Class::Fs, step: Step::Always, disks: Disks(0) };
+        }
+        let below = self.stands_on.iter().find(|(name, _)| module.depends.contains(&name.name));
+        below.map_or(UNKNOWN, |(_, nature)| *nature)
+    }
+
+    /// The names of what an image must hold when it holds `module`, whose nature is given.
+    pub fn companions<'k>(&'k self, module: &Module, nature: Nature) -> impl Iterator<Item = &'k str> {
+        let lines = self.companions.iter().filter(move |(who, _)| who.fits(module, nature));
+        lines.flat_map(|(_, names)| names.iter().map(|name| name.name.as_str()))
+    }
+
+    /// The names of soft dependencies that `module` does not state.
+    pub fn forgotten<'k>(&'k self, module: &Module) -> impl Iterator<Item = &'k str> {
+        let lines = self.forgotten.iter().filter(move |(who, _)| who.fits(module));
+        lines.flat_map(|(_, names)| names.iter().map(|name| name.name.as_str()))
+    }
+
+    /// Whether virtual machines have this.
+    pub fn is_virtual(&self, module: &Module) -> bool {
+        self.virtual_machines.iter().any(|pattern| pattern.fits(module))
+    }
+
+    /// Every name and pattern that matches nothing in `tree`, although it is not marked as belonging elsewhere; and
+    /// every one that is marked and does match.
+    pub fn doubtful(&self, tree: &Tree) -> Vec<String> {
+        let pattern = |pattern: &Pattern| {
+            let matches = tree.modules.iter().any(|module| pattern.fits(module));
+            (matches == pattern.elsewhere).then(|| pattern.glob.glob().to_string())
+        };
+        let name = |name: &Name| (tree.find(&name.name).is_empty() != name.elsewhere).then(|| name.name.clone());
+        let natures = self.natures.iter().flat_map(|(patterns, _)| patterns).filter_map(pattern);
+        let who = self.companions.iter().filter_map(|(who, _)| match who {
+            Who::Pattern(who) => pattern(who),
+            Who::Disks(_) => None,
+            Who::Bus(prefix) => {
+                let known = tree.modules.iter().any(|module| module.aliases.iter().any(|alias| alias.starts_with(prefix)));
+                (!known).then(|| prefix.clone())
+            }
+        });
+        let names = self.companions.iter().flat_map(|(_, names)| names);
+        let names = names.chain(self.forgotten.iter().flat_map(|(_, names)| names));
+        let names = names.chain(self.stands_on.iter().map(|(name, _)| name)).filter_map(name);
+        let forgotten = self.forgotten.iter().filter_map(|(who, _)| pattern(who));
+        let virtual_machines = self.virtual_machines.iter().filter_map(pattern);
+        natures.chain(who).chain(names).chain(forgotten).chain(virtual_machines).collect()
+    }
+}
+
+impl Nature {
+    fn parse(class: &str, step: &str, disks: &str) -> Result<Nature> {
+        let class = Class::ALL.into_iter().find(|known| known.name() == class);
+        let step = match step {
+            "-" => Some(Step::Always),
+            step => Step::ALL.into_iter().find(|known| known.name() == step),
+        };
+        Ok(Nature {
+            class: class.context("it begins with neither a class nor a verb")?,
+            step: step.context("no such step")?,
+            disks: disks.split(',').filter(|family| *family != "-").try_fold(Disks(0), |set, family| {
+                anyhow::Ok(Disks(set.0 | parse_family(family)?.0))
+            })?,
+        })
+    }
+}
+
+fn parse_family(family: &str) -> Result<Disks> {
+    let bit = Disks::NAMES.iter().position(|known| *known == family);
+    bit.map(|bit| Disks(1 << bit)).with_context(|| format!("no such family of disks: {family}"))
+}
+
+impl Who {
+    fn parse(word: &str) -> Result<Who> {
+        Ok(match word.split_once(':') {
+            Some(("disk", family)) => Who::Disks(parse_family(family)?),
+            Some(("bus", prefix)) => Who::Bus(format!("{prefix}:")),
+            Some(_) => bail!("neither disk: nor bus: nor a pattern: {word}"),
+            None => Who::Pattern(Pattern::parse(word)?),
+        })
+    }
+
+    fn fits(&self, module: &Module, nature: Nature) -> bool {
+        match self {
+            Who::Pattern(pattern) => pattern.fits(module),
+            Who::Disks(disks) => nature.disks.intersects(*disks),
+            Who::Bus(prefix) => module.aliases.iter().any(|alias| alias.starts_with(prefix)),
+        }
+    }
+}
+
+impl Pattern {
+    fn parse(word: &str) -> Result<Pattern> {
+        let (elsewhere, word) = marked(word);
+        let glob = GlobBuilder::new(&normal(word)).literal_separator(false).build()?.compile_matcher();
+        Ok(Pattern { glob, by_place: word.contains('/'), elsewhere })
+    }
+
+    fn fits(&self, module: &Module) -> bool {
+        match self.by_place {
+            true => place(module).is_some_and(|place| self.glob.is_match(place)),
+            false => self.glob.is_match(&module.name),
+        }
+    }
+}
+
+impl Name {
+    fn parse(word: &str) -> Name {
+        let (elsewhere, word) = marked(word);
+        Name { name: normal(word), elsewhere }
+    }
+}
+
+fn marked(word: &str) -> (bool, &str) {
+    word.strip_prefix(ELSEWHERE).map_or((false, word), |word| (true, word))
+}
+
+fn parse_patterns(words: &[&str]) -> Result<Vec<Pattern>> {
+    ensure!(!words.is_empty(), "no pattern");
+    words.iter().map(|word| Pattern::parse(word)).collect()
+}
+
+fn parse_names(words: &[&str]) -> Result<Vec<Name>> {
+    ensure!(!words.is_empty(), "no name");
+    Ok(words.iter().map(|word| Name::parse(word)).collect())
+}
+
+/// A module's place in the kernel's sources: its directory and its name, with '_' for '-'. None for a module whose
+/// path tells of no such place, as those of DKMS and the like.
+fn place(module: &Module) -> Option<String> {
+    let parts: Vec<String> = module.path.parent()?.components().map(|part| normal(&part.as_os_str().to_string_lossy())).collect();
+    // `kernel` itself is both the directory of all modules and one of the sources'.
+    let parts = if parts.first().is_some_and(|first| first == "kernel") { &parts[1..] } else { &parts[..] };
+    let top = parts.iter().position(|part| TOPS.contains(&part.as_str()))?;
+    Some(Path::new(&parts[top..].join("/")).join(&module.name).to_string_lossy().into_owned())
+}

@@ -1,0 +1,250 @@
+//! The builder: makes initramfs images from a kernel's own modules, and inspects them.
+//!
+//! [`build`] tells the story; each step has a file of its own:
+//! [`kernel`] and [`tree`] read what the distribution ships, [`knowledge`] adds what no module says of itself,
+//! [`select`] and [`closure`] choose and order, [`pack`] compresses, [`table`] writes what the loader looks things up
+//! in, [`archive`] and [`image`] put it all into the file that the kernel unpacks.
+
+pub mod archive;
+pub mod builtin;
+pub mod closure;
+pub mod compression;
+pub mod files;
+pub mod image;
+pub mod inspect;
+pub mod kernel;
+pub mod knowledge;
+pub mod module;
+pub mod pack;
+pub mod search;
+pub mod select;
+pub mod summary;
+pub mod table;
+pub mod tree;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::archive::Archive;
+use crate::kernel::Kernel;
+use crate::knowledge::Knowledge;
+use crate::module::Machine;
+use crate::select::Selection;
+pub use crate::summary::Summary;
+use crate::tree::Tree;
+
+/// The loader for the machine that the builder runs on, made by build.rs.
+static LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+
+/// What to build.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The kernel image: vmlinuz, Image, vmlinux.
+    pub kernel: PathBuf,
+    /// /lib/modules/RELEASE itself, or a directory that holds lib/modules/RELEASE, usr/lib/modules/RELEASE or RELEASE.
+    pub modules: PathBuf,
+    /// Which drivers.
+    pub hardware: Hardware,
+    /// Network devices and network file systems too.
+    pub with_net: bool,
+    /// Modules to add, by name or alias.
+    pub include: Vec<String>,
+    /// Where firmware files lie, as /lib/firmware; none are put in without.
+    pub firmware: Option<PathBuf>,
+    /// Further files.
+    pub files: Vec<FileSpec>,
+    /// An uncompressed cpio archive to stand first, such as microcode.
+    pub early: Option<PathBuf>,
+    /// Command-line words that the machine's own command line overrides.
+    pub cmdline: String,
+    /// How to pack the modules.
+    pub compress: Compress,
+    /// A loader to take instead of the one that is part of this program.
+    pub loader: Option<PathBuf>,
+    /// Show progress on standard error, if that is a terminal.
+    pub progress: bool,
+}
+
+/// Which drivers an image holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Hardware {
+    /// Every block device, file system and bus.
+    #[default]
+    Generic,
+    /// What virtual machines have.
+    Virtual,
+    /// The modules named in a file, one name or modalias in a line, and what they need.
+    Names(PathBuf),
+}
+
+/// How modules are packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// As small as possible.
+    #[default]
+    Best,
+    /// Quickly.
+    Fast,
+    /// Not at all.
+    Store,
+}
+
+/// A file to put into an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSpec {
+    /// A file or a directory.
+    pub source: PathBuf,
+    /// Where it goes in the image: the same path if none is given.
+    pub dest: Option<String>,
+}
+
+/// Builds the image that `request` describes and writes it to `output`.
+pub fn build(request: &Request, output: &Path) -> Result<Summary> {
+    image::check_output(output)?;
+    let loader = read_loader(request)?;
+    let mtime = image::source_date_epoch()?;
+    let early = request.early.as_ref().map(files::read_early).transpose()?.unwrap_or_default();
+    let mut archive = Archive::default();
+    request.files.iter().try_for_each(|file| file.add_to(&mut archive))?;
+
+    let knowledge = Knowledge::built_in()?;
+    let kernel = Kernel::read(&request.kernel)?;
+    let tree = Tree::read(&request.modules, &kernel.release, &progress(request, "reading modules"))?;
+    let selection = Selection::new(&tree, &knowledge, request)?;
+    let vermagic = agreed_vermagic(&tree, &selection, &kernel, request)?;
+    check_loader(&loader, &tree, request)?;
+
+    let members: Vec<usize> = selection.members.keys().copied().collect();
+    let bar = progress(request, "packing modules");
+    bar.set_length(members.len() as u64);
+    let blobs = pack::pack(members.len(), request.compress, &bar, |number| tree.content(members[number]))?;
+    bar.finish_and_clear();
+    let table = table::write(&table_input(request, &kernel, vermagic, &tree, &selection, &blobs))?;
+
+    let missing_firmware = match &request.firmware {
+        Some(directory) => files::add_firmware(&mut archive, directory, selection.firmware(&tree).into_iter())?,
+        None => Vec::new(),
+    };
+    let parts = image::Parts { loader: &loader, table: &table, blobs: &blobs.bytes };
+    image::add_skeleton(&mut archive, &parts)?;
+    let image_bytes = image::write(output, &early, &archive, mtime)?;
+    Ok(Summary {
+        image: output.to_path_buf(),
+        release: kernel.release,
+        build_id: kernel.build_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        modules: members.len(),
+        modules_in_tree: tree.modules.len(),
+        raw_bytes: blobs.places.iter().map(|place| place.raw as u64).sum(),
+        packed_bytes: blobs.places.iter().map(|place| place.packed as u64).sum(),
+        table_bytes: table.len() as u64,
+        loader_bytes: loader.len() as u64,
+        early_bytes: early.len() as u64,
+        image_bytes,
+        builtin: selection.builtin.iter().cloned().collect(),
+        firmware: request.firmware.is_some(),
+        missing_firmware,
+        without_interpreter: files::without_interpreter(&archive),
+        duplicates: tree.duplicates,
+        dangling: tree.dangling,
+    })
+}
+
+/// The values of the table. Parameters, blacklists and masks of modprobe.d have their place here, in each entry's
+/// `options`, once the builder reads them.
+fn table_input(
+    request: &Request,
+    kernel: &Kernel,
+    vermagic: String,
+    tree: &Tree,
+    selection: &Selection,
+    blobs: &pack::Blobs,
+) -> table::Input {
+    let numbers: HashMap<usize, usize> =
+        selection.members.keys().enumerate().map(|(number, &index)| (index, number)).collect();
+    let entries = selection.members.iter().zip(&blobs.places).map(|((&index, member), place)| {
+        let module = &tree.modules[index];
+        table::Entry {
+            name: module.name.clone(),
+            class: member.nature.class,
+            step: member.nature.step,
+            disks: member.nature.disks,
+            closure: member.closure.iter().map(|(index, soft)| (numbers[index], *soft)).collect(),
+            aliases: module.aliases.clone(),
+            options: String::new(),
+            blob: place.offset,
+        }
+    });
+    table::Input {
+        release: kernel.release.clone(),
+        vermagic,
+        build_id: kernel.build_id.clone(),
+        cmdline: request.cmdline.clone(),
+        modules: entries.collect(),
+        builtin: tree.builtin.names.iter().cloned().collect(),
+    }
+}
+
+/// The version magic that all selected modules share with the kernel. Modules below weak-updates were built for
+/// another release on purpose; the kernel takes them if they carry symbol versions and the rest agrees.
+fn agreed_vermagic(tree: &Tree, selection: &Selection, kernel: &Kernel, request: &Request) -> Result<String> {
+    let mut agreed: Option<&str> = None;
+    let modules = || selection.members.keys().map(|&index| &tree.modules[index]);
+    for module in modules().filter(|module| !module.path.starts_with("weak-updates")) {
+        ensure!(
+            module.release() == kernel.release,
+            "{} is the kernel {}, but {} was built for {}",
+            request.kernel.display(),
+            kernel.release,
+            tree.directory.join(&module.path).display(),
+            if module.vermagic.is_empty() { "an unknown one (it states no vermagic)" } else { module.release() },
+        );
+        agreed = agreed.or(Some(&module.vermagic));
+    }
+    let options = |vermagic: &str| vermagic.split_once(' ').map(|(_, options)| options.to_string());
+    for module in modules().filter(|module| module.path.starts_with("weak-updates")) {
+        let fits = agreed.is_none_or(|agreed| options(agreed) == options(&module.vermagic));
+        ensure!(
+            module.release() == kernel.release || fits && module.vermagic.contains(" modversions"),
+            "{} was built for {}, and the kernel {} would refuse it",
+            tree.directory.join(&module.path).display(),
+            module.vermagic,
+            kernel.release,
+        );
+    }
+    Ok(agreed.unwrap_or_default().to_string())
+}
+
+fn read_loader(request: &Request) -> Result<Vec<u8>> {
+    match &request.loader {
+        None => Ok(LOADER.to_vec()),
+        Some(path) => std::fs::read(path).with_context(|| format!("cannot read the loader {}", path.display())),
+    }
+}
+
+/// A loader for another machine than the modules' could not run, or not load them.
+fn check_loader(loader: &[u8], tree: &Tree, request: &Request) -> Result<()> {
+    let name = match &request.loader {
+        Some(path) => format!("the loader {}", path.display()),
+        None => "the loader in this program".to_string(),
+    };
+    let machine = Machine::of(loader).with_context(|| format!("{name} is no ELF program"))?;
+    let Some(module) = tree.modules.first() else { return Ok(()) };
+    ensure!(
+        machine == module.machine,
+        "{name} is for {machine}, but the modules are for {}; give a loader for that with --loader",
+        module.machine
+    );
+    Ok(())
+}
+
+/// A progress bar on standard error; none where nobody would see it.
+fn progress(request: &Request, what: &'static str) -> ProgressBar {
+    if !request.progress {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg:16} {bar:40} {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style).with_message(what)
+}

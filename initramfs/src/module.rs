@@ -1,0 +1,181 @@
+//! One kernel module, read from its own bytes: its name, what it needs, what it answers to, which machine it is for.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use modstrap::table::glob;
+use object::elf;
+use object::{Object, ObjectKind, ObjectSection};
+
+use crate::compression::Format;
+
+/// What a module file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// The name the kernel knows it by, from `.gnu.linkonce.this_module`; '-' is '_'.
+    pub name: String,
+    /// The file, below the tree's directory.
+    pub path: PathBuf,
+    /// The machine it is for.
+    pub machine: Machine,
+    /// What it cannot be loaded without.
+    pub depends: Vec<String>,
+    /// To be loaded before it if it can be, from every `softdep` line.
+    pub soft_before: Vec<String>,
+    /// To be loaded after it if it can be.
+    pub soft_after: Vec<String>,
+    /// What it may ask the kernel for while it runs (`weakdep`, and `softdep` words that say neither pre nor post):
+    /// to be at hand, not to be loaded.
+    pub weak: Vec<String>,
+    /// What it answers to.
+    pub aliases: Vec<String>,
+    /// The firmware files it may ask for.
+    pub firmware: Vec<String>,
+    /// The kernel it was built for: the release, then the options that must agree.
+    pub vermagic: String,
+}
+
+impl Module {
+    /// Reads the module in `bytes` (no longer compressed), the content of `path`.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
+        let machine = Machine::of(bytes).context("it is no ELF file")?;
+        let file = object::File::parse(bytes).context("its ELF headers are damaged")?;
+        ensure!(file.kind() == ObjectKind::Relocatable, "it is an ELF file, but no relocatable one as modules are");
+        for section in file.sections() {
+            let name = section.name().context("its section names are damaged")?;
+            section.data().with_context(|| format!("its section {name} lies outside the file"))?;
+        }
+        let mut module = Module {
+            name: name(&file, machine)?,
+            path: path.to_path_buf(),
+            machine,
+            depends: Vec::new(),
+            soft_before: Vec::new(),
+            soft_after: Vec::new(),
+            weak: Vec::new(),
+            aliases: Vec::new(),
+            firmware: Vec::new(),
+            vermagic: String::new(),
+        };
+        let info = section(&file, ".modinfo")?;
+        for line in info.split(|&byte| byte == 0).filter(|line| !line.is_empty()) {
+            module.read_info(&String::from_utf8_lossy(line));
+        }
+        Ok(module)
+    }
+
+    /// Takes one `key=value` of `.modinfo`; keys of no interest are passed over.
+    fn read_info(&mut self, line: &str) {
+        let Some((key, value)) = line.split_once('=') else { return };
+        match key {
+            "depends" => self.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(normal)),
+            "softdep" => self.read_softdep(value),
+            "weakdep" => self.weak.extend(value.split_whitespace().map(normal)),
+            "alias" => self.aliases.push(value.to_string()),
+            "firmware" => self.firmware.push(value.to_string()),
+            "vermagic" => self.vermagic = value.trim_end().to_string(),
+            _ => {}
+        }
+    }
+
+    fn read_softdep(&mut self, value: &str) {
+        let mut list = &mut self.weak;
+        for word in value.split_whitespace() {
+            match word {
+                "pre:" => list = &mut self.soft_before,
+                "post:" => list = &mut self.soft_after,
+                name => list.push(normal(name)),
+            }
+        }
+    }
+
+    /// The release of the kernel that it was built for.
+    pub fn release(&self) -> &str {
+        self.vermagic.split(' ').next().unwrap_or_default()
+    }
+}
+
+/// A name with '-' and '_' made one, as the kernel and kmod do it.
+pub fn normal(name: &str) -> String {
+    let mut name = name.as_bytes().to_vec();
+    glob::normalise(&mut name);
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+/// The content of a module file, unpacked if it is compressed.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    match Format::of(&bytes) {
+        None => Ok(bytes),
+        Some(format) => format.decompress(&bytes).with_context(|| {
+            format!("{}: its {} compression is damaged or cut off", path.display(), format.name())
+        }),
+    }
+}
+
+/// The kind of machine that an ELF file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// `e_ident[EI_CLASS]`: 1 for 32 bits, 2 for 64.
+    class: u8,
+    /// `e_ident[EI_DATA]`: 1 for little-endian, 2 for big-endian.
+    data: u8,
+    /// `e_machine`.
+    machine: elf::Machine,
+}
+
+impl Machine {
+    /// The machine of an ELF file; none if `bytes` is no ELF file.
+    pub fn of(bytes: &[u8]) -> Option<Machine> {
+        let header = bytes.first_chunk::<20>().filter(|header| header.starts_with(b"\x7fELF"))?;
+        let machine = [header[18], header[19]];
+        let machine = if header[5] == 2 { u16::from_be_bytes(machine) } else { u16::from_le_bytes(machine) };
+        Some(Machine { class: header[4], data: header[5], machine: elf::Machine(machine) })
+    }
+
+    /// Whether machines of this kind are described by a device tree rather than by ACPI or a channel subsystem.
+    pub fn has_device_tree(self) -> bool {
+        !matches!(self.machine, elf::EM_386 | elf::EM_X86_64 | elf::EM_S390)
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.machine {
+            elf::EM_386 => "x86",
+            elf::EM_X86_64 => "x86_64",
+            elf::EM_ARM => "ARM",
+            elf::EM_AARCH64 => "AArch64",
+            elf::EM_RISCV => "RISC-V",
+            elf::EM_MIPS => "MIPS",
+            elf::EM_PPC => "PowerPC",
+            elf::EM_PPC64 => "PowerPC64",
+            elf::EM_S390 => "S/390",
+            elf::EM_LOONGARCH => "LoongArch",
+            other => return write!(f, "ELF machine {}", other.0),
+        };
+        let bits = if self.class == 1 { 32 } else { 64 };
+        let order = if self.data == 2 { "big" } else { "little" };
+        write!(f, "{name}, {bits} bits, {order}-endian")
+    }
+}
+
+fn section<'a>(file: &object::File<'a>, name: &str) -> Result<&'a [u8]> {
+    let section = file.section_by_name(name).with_context(|| format!("it has no section {name}, so it is no module"))?;
+    Ok(section.data()?)
+}
+
+/// `struct module` begins with its state, the two pointers of a list, and then the name (`include/linux/module.h`).
+fn name(file: &object::File, machine: Machine) -> Result<String> {
+    let structure = section(file, ".gnu.linkonce.this_module")?;
+    let at = if machine.class == 1 { 12 } else { 24 };
+    let text = structure.get(at..).ok_or_else(|| anyhow!("its section .gnu.linkonce.this_module is too short"))?;
+    let name = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    match std::str::from_utf8(name) {
+        Ok(name) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/') => {
+            Ok(normal(name))
+        }
+        _ => bail!("its section .gnu.linkonce.this_module holds no module name"),
+    }
+}

@@ -1,0 +1,91 @@
+//! What a build tells at its end.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use crate::tree::Duplicate;
+
+/// The result of a build.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The image.
+    pub image: PathBuf,
+    /// The kernel's release.
+    pub release: String,
+    /// The kernel's GNU build id in hexadecimal; empty where the image has none.
+    pub build_id: String,
+    /// How many modules the image holds.
+    pub modules: usize,
+    /// How many there were to choose from.
+    pub modules_in_tree: usize,
+    /// What the modules measure unpacked, in bytes.
+    pub raw_bytes: u64,
+    /// What they measure in the image, in bytes.
+    pub packed_bytes: u64,
+    /// The size of the module table in bytes.
+    pub table_bytes: u64,
+    /// The size of the loader in bytes.
+    pub loader_bytes: u64,
+    /// The size of the early archive in bytes.
+    pub early_bytes: u64,
+    /// The size of the image in bytes.
+    pub image_bytes: u64,
+    /// What was asked for and is part of the kernel itself.
+    pub builtin: Vec<String>,
+    /// Names that several files had, and which was taken.
+    pub duplicates: Vec<Duplicate>,
+    /// Links in the module tree to files that are not there.
+    pub dangling: Vec<PathBuf>,
+    /// Whether firmware was asked for.
+    pub firmware: bool,
+    /// Firmware that chosen modules may ask for and the firmware directory lacks.
+    pub missing_firmware: Vec<String>,
+    /// Programs in the image that cannot start, each with the dynamic linker that is missing.
+    pub without_interpreter: Vec<(String, String)>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { release, modules, modules_in_tree, .. } = self;
+        writeln!(
+            f,
+            "kernel    {release}, {}",
+            if self.build_id.is_empty() { "no build id found".into() } else { format!("build id {}", self.build_id) }
+        )?;
+        writeln!(
+            f,
+            "modules   {modules} of {modules_in_tree}, {} raw, {} packed",
+            HumanBytes(self.raw_bytes),
+            HumanBytes(self.packed_bytes)
+        )?;
+        if !self.builtin.is_empty() {
+            writeln!(f, "built in  {}", self.builtin.join(" "))?;
+        }
+        for Duplicate { name, taken, passed_over } in &self.duplicates {
+            let passed_over: Vec<String> = passed_over.iter().map(|path| path.display().to_string()).collect();
+            writeln!(f, "duplicate {name}: {} is taken, not {}", taken.display(), passed_over.join(", "))?;
+        }
+        for link in &self.dangling {
+            writeln!(f, "warning   {} links to nothing", link.display())?;
+        }
+        match (self.firmware, self.missing_firmware.len()) {
+            (false, _) | (_, 0) => {}
+            (true, count) => writeln!(f, "firmware  {count} files that modules may ask for are not there (-v names them)")?,
+        }
+        for (program, interpreter) in &self.without_interpreter {
+            writeln!(f, "warning   {program} cannot start: the image has no {interpreter}")?;
+        }
+        write!(
+            f,
+            "image     {}: {} bytes (loader {}, table {}, modules {})",
+            self.image.display(),
+            HumanCount(self.image_bytes),
+            HumanCount(self.loader_bytes),
+            HumanCount(self.table_bytes),
+            HumanCount(self.packed_bytes)
+        )
+    }
+}

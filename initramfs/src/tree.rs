@@ -1,0 +1,308 @@
+//! A kernel's module tree as a distribution ships it: found, walked, read, and put in order.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use indicatif::ProgressBar;
+use modstrap::table::glob;
+use rayon::prelude::*;
+
+use crate::builtin::{Builtin, read_if_present};
+use crate::module::{Module, normal, read_file};
+use crate::search::Search;
+
+/// A module tree, read.
+#[derive(Debug)]
+pub struct Tree {
+    /// The directory that holds `modules.order` and `kernel/`.
+    pub directory: PathBuf,
+    /// One module for each name, in `modules.order`; what is not listed there follows, by path.
+    pub modules: Vec<Module>,
+    /// What is part of the kernel itself.
+    pub builtin: Builtin,
+    /// The names that several files had.
+    pub duplicates: Vec<Duplicate>,
+    /// Links to modules that are not there.
+    pub dangling: Vec<PathBuf>,
+    by_name: HashMap<String, usize>,
+    /// Aliases without a wildcard, and who answers to them; the others, in order.
+    literals: HashMap<String, Vec<usize>>,
+    patterns: Vec<(String, usize)>,
+}
+
+/// A module name that several files had.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Duplicate {
+    /// The module's name.
+    pub name: String,
+    /// The file that was taken.
+    pub taken: PathBuf,
+    /// The files that were not.
+    pub passed_over: Vec<PathBuf>,
+}
+
+/// Who answers to a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Modules of the tree, as indices of [`Tree::modules`].
+    pub modules: Vec<usize>,
+    /// Parts of the kernel itself.
+    pub builtin: Vec<String>,
+}
+
+impl Found {
+    /// Whether nobody does.
+    pub fn is_empty(&self) -> bool {
+        self.modules.is_empty() && self.builtin.is_empty()
+    }
+}
+
+/// Where a module tree lies.
+struct Location {
+    directory: PathBuf,
+    /// The root directory of the system that it is part of, if the path tells.
+    root: Option<PathBuf>,
+}
+
+/// The directories that may hold trees, below what a user calls the modules' directory.
+const CONTAINERS: [&str; 3] = ["lib/modules", "usr/lib/modules", ""];
+/// How the name of a module file may end.
+const SUFFIXES: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
+
+impl Tree {
+    /// Finds the tree of the kernel `release` at or below `directory` and reads it, counting files in `progress`.
+    pub fn read(directory: &Path, release: &str, progress: &ProgressBar) -> Result<Tree> {
+        let location = locate(directory, release)?;
+        let search = match &location.root {
+            Some(root) => Search::of_system(root, release)?,
+            None => Search::default(),
+        };
+        let directory = location.directory;
+        let mut files = Files::default();
+        files.walk(&directory, Path::new(""), &mut Vec::new())?;
+        progress.set_length(files.found.len() as u64);
+        let read = |path: &PathBuf| -> Result<Module> {
+            let file = directory.join(path);
+            let module = read_file(&file)
+                .and_then(|bytes| Module::parse(path, &bytes).with_context(|| format!("{}: not a sound module", file.display())));
+            progress.inc(1);
+            module
+        };
+        let read: Vec<Result<Module>> = files.found.par_iter().map(read).collect();
+        let all = read.into_iter().collect::<Result<Vec<Module>>>()?;
+        let (mut modules, duplicates) = decide(all, &search);
+        sort(&mut modules, &directory)?;
+        let builtin = Builtin::read(&directory)?;
+        Ok(Tree::index(directory, modules, builtin, duplicates, files.dangling))
+    }
+
+    fn index(
+        directory: PathBuf,
+        modules: Vec<Module>,
+        builtin: Builtin,
+        duplicates: Vec<Duplicate>,
+        dangling: Vec<PathBuf>,
+    ) -> Tree {
+        let by_name = modules.iter().enumerate().map(|(index, module)| (module.name.clone(), index)).collect();
+        let mut literals: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut patterns = Vec::new();
+        for (index, module) in modules.iter().enumerate() {
+            for alias in module.aliases.iter().map(|alias| normal(alias)) {
+                if alias.contains(['*', '?', '[', '\\']) {
+                    patterns.push((alias, index));
+                } else {
+                    literals.entry(alias).or_default().push(index);
+                }
+            }
+        }
+        Tree { directory, modules, builtin, duplicates, dangling, by_name, literals, patterns }
+    }
+
+    /// The module of this name.
+    pub fn by_name(&self, name: &str) -> Option<usize> {
+        self.by_name.get(&normal(name)).copied()
+    }
+
+    /// Whether a module of this name is part of the kernel itself.
+    pub fn is_builtin(&self, name: &str) -> bool {
+        self.builtin.names.contains(&normal(name))
+    }
+
+    /// Who answers to `name`: the module of that name, else whatever has a matching alias.
+    pub fn find(&self, name: &str) -> Found {
+        if let Some(index) = self.by_name(name) {
+            return Found { modules: vec![index], builtin: Vec::new() };
+        }
+        let name = normal(name);
+        if self.is_builtin(&name) {
+            return Found { modules: Vec::new(), builtin: vec![name] };
+        }
+        let matches = |pattern: &str| glob::matches(pattern.as_bytes(), name.as_bytes());
+        let mut modules = self.literals.get(&name).cloned().unwrap_or_default();
+        modules.extend(self.patterns.iter().filter(|(pattern, _)| matches(pattern)).map(|(_, index)| *index));
+        modules.sort_unstable();
+        modules.dedup();
+        let aliases = self.builtin.aliases.iter();
+        let mut builtin: Vec<String> =
+            aliases.filter(|(alias, _)| matches(&normal(alias))).map(|(_, module)| module.clone()).collect();
+        builtin.sort_unstable();
+        builtin.dedup();
+        Found { modules, builtin }
+    }
+
+    /// Names of the tree or the kernel that look like `name`, the likest first.
+    pub fn similar(&self, name: &str) -> Vec<&str> {
+        let name = normal(name);
+        let names = self.modules.iter().map(|module| module.name.as_str()).chain(self.builtin.names.iter().map(String::as_str));
+        let mut scored: Vec<(f64, &str)> = names
+            .map(|known| (strsim::jaro_winkler(&name, known), known))
+            .filter(|(score, _)| *score > 0.85)
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        scored.into_iter().take(3).map(|(_, known)| known).collect()
+    }
+
+    /// The content of a module's file, not compressed.
+    pub fn content(&self, index: usize) -> Result<Vec<u8>> {
+        read_file(&self.directory.join(&self.modules[index].path))
+    }
+}
+
+/// Finds the directory of the kernel `release`: `given` itself, or one of that name where trees are kept below it.
+fn locate(given: &Path, release: &str) -> Result<Location> {
+    ensure!(given.is_dir(), "{}: no such directory of kernel modules", given.display());
+    if is_tree(given) {
+        let canonical = given.canonicalize()?;
+        let container = canonical.parent().and_then(|container| root_above(container));
+        return Ok(Location { root: container, directory: given.to_path_buf() });
+    }
+    let mut others = Vec::new();
+    for container in CONTAINERS {
+        let container = given.join(container);
+        let directory = container.join(release);
+        if directory.is_dir() {
+            let root = container.canonicalize().ok().and_then(|container| root_above(&container));
+            return Ok(Location { directory, root });
+        }
+        others.extend(trees_in(&container));
+    }
+    let found = if others.is_empty() { "no modules at all".into() } else { format!("only those of {}", others.join(", ")) };
+    bail!("{}: no modules of the kernel {release}, {found}", given.display())
+}
+
+/// Whether this is the directory of one kernel's modules.
+fn is_tree(directory: &Path) -> bool {
+    let listed = ["modules.order", "modules.builtin", "kernel"].iter().any(|name| directory.join(name).exists());
+    listed || entries(directory).is_ok_and(|entries| entries.iter().any(|path| is_module(path)))
+}
+
+fn trees_in(container: &Path) -> Vec<String> {
+    let directories = entries(container).unwrap_or_default().into_iter().filter(|path| is_tree(path));
+    directories.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+}
+
+/// The root directory of the system whose modules are kept in `container`.
+fn root_above(container: &Path) -> Option<PathBuf> {
+    let lib = container.parent().filter(|lib| container.ends_with("lib/modules") && lib.ends_with("lib"))?;
+    let root = lib.parent()?;
+    Some(if root.ends_with("usr") { root.parent()? } else { root }.to_path_buf())
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let context = || format!("cannot read the directory {}", directory.display());
+    let entries = std::fs::read_dir(directory).with_context(context)?;
+    let mut paths =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(context)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_module(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| SUFFIXES.iter().any(|suffix| name.to_string_lossy().ends_with(suffix)))
+}
+
+/// The module files of a tree.
+#[derive(Default)]
+struct Files {
+    /// Below the tree's directory, sorted; each file once, by whichever path comes first.
+    found: Vec<PathBuf>,
+    dangling: Vec<PathBuf>,
+    seen: HashSet<PathBuf>,
+}
+
+impl Files {
+    /// Collects the modules in `directory`, which is `below` the tree's. `open` are the directories that lead here:
+    /// a link back to one of them would never end.
+    fn walk(&mut self, directory: &Path, below: &Path, open: &mut Vec<PathBuf>) -> Result<()> {
+        let canonical = directory.canonicalize().with_context(|| directory.display().to_string())?;
+        if open.contains(&canonical) {
+            return Ok(());
+        }
+        open.push(canonical);
+        for path in entries(directory)? {
+            let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+            let below = below.join(&name);
+            if path.is_dir() {
+                // Links to the kernel's sources, which hold no modules but their own build's.
+                if below != Path::new("build") && below != Path::new("source") {
+                    self.walk(&path, &below, open)?;
+                }
+            } else if is_module(&path) {
+                self.add(&path, below);
+            }
+        }
+        open.pop();
+        Ok(())
+    }
+
+    fn add(&mut self, path: &Path, below: PathBuf) {
+        match path.canonicalize() {
+            Err(_) => self.dangling.push(below),
+            Ok(canonical) => {
+                if self.seen.insert(canonical) {
+                    self.found.push(below);
+                }
+            }
+        }
+    }
+}
+
+/// Keeps one module of each name.
+fn decide(all: Vec<Module>, search: &Search) -> (Vec<Module>, Vec<Duplicate>) {
+    let mut by_name: BTreeMap<String, Vec<Module>> = BTreeMap::new();
+    for module in all {
+        by_name.entry(module.name.clone()).or_default().push(module);
+    }
+    let mut duplicates = Vec::new();
+    let mut kept = Vec::new();
+    for (name, mut modules) in by_name {
+        modules.sort_by_cached_key(|module| search.rank(&name, &module.path));
+        let mut modules = modules.into_iter();
+        let Some(first) = modules.next() else { continue };
+        let passed_over: Vec<PathBuf> = modules.map(|module| module.path).collect();
+        if !passed_over.is_empty() {
+            duplicates.push(Duplicate { name, taken: first.path.clone(), passed_over });
+        }
+        kept.push(first);
+    }
+    (kept, duplicates)
+}
+
+/// Puts modules in the order of `modules.order`, the order in which the kernel links what is built in.
+fn sort(modules: &mut [Module], directory: &Path) -> Result<()> {
+    let text = read_if_present(&directory.join("modules.order"))?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let place: HashMap<&str, usize> = text.lines().enumerate().map(|(place, path)| (path, place)).collect();
+    modules.sort_by_cached_key(|module| {
+        let path = plain_path(&module.path);
+        (place.get(path.as_str()).copied().unwrap_or(usize::MAX), path)
+    });
+    Ok(())
+}
+
+/// A module's path without the suffix of its compression.
+fn plain_path(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    SUFFIXES.iter().find_map(|suffix| path.strip_suffix(suffix)).map_or(path.to_string(), |stem| format!("{stem}.ko"))
+}

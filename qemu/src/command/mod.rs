@@ -1,0 +1,6 @@
+//! The subcommands: each is its arguments and a `run`.
+
+pub mod boot;
+pub mod demo;
+pub mod disk;
+pub mod tree;

@@ -1,0 +1,43 @@
+//! The boot harness: what the tests, the demo and a curious user need to see a kernel reach its real init.
+//!
+//! - [`disk`]: disk images with a file system and a partition table, made without root rights by the real tools.
+//! - [`tree`]: the root file system of the tests, whose init says that it runs and what it found.
+//! - [`boot`]: one boot in QEMU, from the command line of the guest to its [`Outcome`].
+//! - [`kernels`]: the kernels that `qemu/setup` put into the cache.
+//! - [`image`]: the initramfs image, by the builder's library.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use modstrap_qemu::{Boot, Bus, Drive, Recipe, FileSystem, kernels};
+//!
+//! let kernel = kernels::find("6.12", "amd64")?;
+//! Recipe::new(FileSystem::Ext4).label("root").write("root.img")?;
+//! let finished = Boot::new(&kernel.image, "initramfs.img")
+//!     .drive(Drive::new("root.img", Bus::Nvme))
+//!     .append("root=LABEL=root")
+//!     .run()?;
+//! let report = finished.real_init()?;
+//! assert_eq!(report.section("cmdline")?, ["/sbin/init"]);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod disk;
+pub mod drive;
+mod guest;
+pub mod image;
+pub mod kernels;
+pub mod outcome;
+mod platform;
+mod qmp;
+pub mod report;
+pub mod tool;
+pub mod tree;
+
+pub use boot::{Boot, Finished, Share};
+pub use disk::{FileSystem, Recipe, Table};
+pub use drive::{Bus, Drive};
+pub use outcome::Outcome;
+pub use report::Report;

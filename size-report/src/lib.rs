@@ -1,0 +1,40 @@
+//! Where every byte of the loader and of an image goes.
+//!
+//! - [`loader`]: a loader's bytes by section, by crate and, for our own crate, by source module
+//! - [`origin`]: which crate and module a symbol comes from
+//! - [`freestanding`]: is the loader static, without an interpreter and without libc?
+//! - [`budget`]: the most it may take; [`delta`]: what changed since an earlier report
+//! - [`image`]: an image's bytes by part
+//! - [`make`]: building the loader, as it ships and with symbols
+//! - [`elf`]: the ELF reading that the others share; [`text`]: the reports for people
+#![forbid(unsafe_code)]
+
+pub mod budget;
+pub mod delta;
+pub mod elf;
+pub mod freestanding;
+pub mod image;
+pub mod loader;
+pub mod make;
+pub mod origin;
+pub mod text;
+
+#[cfg(test)]
+mod assemble;
+
+use std::collections::BTreeMap;
+
+/// Bytes by name, in the order of the names.
+pub type Bytes = BTreeMap<String, u64>;
+
+/// The whole report on a loader: what `size-report --json` prints. The field names are kept.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// The loader's own numbers.
+    pub loader: loader::Loader,
+    /// The budget of its architecture, and whether it is kept.
+    pub budget: budget::Verdict,
+    /// The change since the report named by `--against`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta: Option<delta::Delta>,
+}

@@ -1,0 +1,103 @@
+//! `size-report`: prints where the bytes of the loader or of an image go. Exits 1 when the loader exceeds its budget
+//! or is not freestanding, and on every other error.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde::Serialize;
+use size_report::budget::Budget;
+use size_report::delta::Earlier;
+use size_report::elf::{self, Elf};
+use size_report::image::{Image, ImageReport};
+use size_report::loader::Loader;
+use size_report::make::{Built, Workspace};
+use size_report::{Report, freestanding, text};
+
+/// Builds the loader and prints where its bytes go: by section, by crate, by source module. Fails when it is larger
+/// than its budget, and when it is not a static program without interpreter and libc.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Print where the bytes of this image go instead
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["loader", "budget", "against"])]
+    image: Option<PathBuf>,
+    /// Measure this file instead of building the loader (for builds that need flags of their own)
+    #[arg(long, value_name = "FILE", requires = "symbols")]
+    loader: Option<PathBuf>,
+    /// The same code as --loader, linked with section headers and symbols
+    #[arg(long, value_name = "FILE", requires = "loader")]
+    symbols: Option<PathBuf>,
+    /// The budget file [default: size-report/budget.toml of the workspace]
+    #[arg(long, value_name = "FILE")]
+    budget: Option<PathBuf>,
+    /// Show what changed since the report in this file, an earlier output of --json
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Print JSON for machines, and nothing else, on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.image {
+        Some(image) => report_image(image.clone(), arguments.json),
+        None => report_loader(&arguments),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("size-report: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn report_image(path: PathBuf, json: bool) -> Result<ExitCode> {
+    let report = ImageReport { image: Image::read(&path)? };
+    print(&report, json, |report| text::image(&report.image))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report_loader(arguments: &Arguments) -> Result<ExitCode> {
+    let report = measure(arguments)?;
+    print(&report, arguments.json, text::report)?;
+    if report.budget.ok {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("size-report: {}", text::over_budget(&report));
+    Ok(ExitCode::FAILURE)
+}
+
+fn measure(arguments: &Arguments) -> Result<Report> {
+    let budget = Budget::read(&budget_file(arguments)?)?;
+    let earlier = arguments.against.as_deref().map(Earlier::read).transpose()?;
+    let built = files(arguments)?;
+    let (shipped, symbols) = (elf::read(&built.shipped)?, elf::read(&built.symbols)?);
+    let (shipped, symbols) = (Elf::parse(&built.shipped, &shipped)?, Elf::parse(&built.symbols, &symbols)?);
+    freestanding::check(&shipped)?;
+    freestanding::check(&symbols)?;
+    let loader = Loader::measure(&shipped, &symbols)?;
+    let delta = earlier.map(|earlier| earlier.compare(&loader));
+    Ok(Report { budget: budget.judge(&loader)?, loader, delta })
+}
+
+fn files(arguments: &Arguments) -> Result<Built> {
+    match (&arguments.loader, &arguments.symbols) {
+        (Some(shipped), Some(symbols)) => Ok(Built { shipped: shipped.clone(), symbols: symbols.clone() }),
+        _ => Workspace::find()?.build_loader(),
+    }
+}
+
+fn budget_file(arguments: &Arguments) -> Result<PathBuf> {
+    match &arguments.budget {
+        Some(file) => Ok(file.clone()),
+        None => Ok(Workspace::find()?.budget()),
+    }
+}
+
+fn print<T: Serialize>(report: &T, json: bool, to_text: impl FnOnce(&T) -> String) -> Result<()> {
+    let text = if json { serde_json::to_string_pretty(report)? + "\n" } else { to_text(report) };
+    io::stdout().write_all(text.as_bytes()).context("cannot write the report")
+}

@@ -1,0 +1,95 @@
+//! The program as a user calls it, on the loader of this workspace.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn size_report(arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_size-report");
+    Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {}", stderr(output)))
+}
+
+fn sum(map: &Value) -> u64 {
+    map.as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap()).sum()
+}
+
+/// A budget of so many bytes for the architecture the tests run on.
+fn budget(bytes: u64) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), format!("[{}]\nloader = {bytes}\n", std::env::consts::ARCH)).unwrap();
+    file
+}
+
+/// The report on this workspace's loader under a budget of so many bytes.
+fn report_within(bytes: u64, arguments: &[&str]) -> Output {
+    let budget = budget(bytes);
+    let arguments = [&["--json", "--budget", budget.path().to_str().unwrap()], arguments].concat();
+    size_report(&arguments)
+}
+
+#[test]
+fn loader_keeps_its_budget() {
+    let output = size_report(&["--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json(&output)["budget"]["ok"], true);
+}
+
+#[test]
+fn every_byte_is_accounted_for() {
+    let output = report_within(1 << 20, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let loader = &json(&output)["loader"];
+    let bytes = loader["bytes"].as_u64().unwrap();
+    assert_eq!(fs::metadata(loader["path"].as_str().unwrap()).unwrap().len(), bytes);
+    assert_eq!(sum(&loader["crates"]) + sum(&loader["other"]), bytes);
+    assert_eq!(sum(&loader["modules"]), loader["crates"]["modstrap"]);
+    let bss = loader["sections"][".bss"].as_u64().unwrap_or(0);
+    assert!(sum(&loader["sections"]) - bss <= bytes);
+    assert!(loader["sections"][".text"].as_u64().unwrap() > bytes / 2);
+}
+
+#[test]
+fn loader_over_its_budget_fails_and_names_the_largest() {
+    let output = report_within(100, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(json(&output)["budget"], serde_json::json!({ "bytes": 100, "ok": false }));
+    let message = stderr(&output);
+    assert!(message.contains("more than its budget of 100"), "{message}");
+    assert!(message.contains("largest modules: ") && message.contains("largest crates: "), "{message}");
+}
+
+#[test]
+fn report_against_itself_shows_no_change() {
+    let earlier = tempfile::NamedTempFile::new().unwrap();
+    fs::write(earlier.path(), report_within(1 << 20, &[]).stdout).unwrap();
+    let output = report_within(1 << 20, &["--against", earlier.path().to_str().unwrap()]);
+    let delta = &json(&output)["delta"];
+    assert_eq!(delta["bytes"], 0);
+    assert_eq!(delta["modules"], serde_json::json!({}));
+}
+
+#[test]
+fn dynamic_program_is_refused() {
+    let ls = "/bin/ls";
+    assert!(Path::new(ls).exists());
+    let output = size_report(&["--loader", ls, "--symbols", ls]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("PT_INTERP"), "{}", stderr(&output));
+}
+
+#[test]
+fn file_that_is_no_image_is_refused_by_name() {
+    let output = size_report(&["--image", "Cargo.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("Cargo.toml is not an image of modstrap"), "{}", stderr(&output));
+}

@@ -1,0 +1,171 @@
+//! Block devices: disks and their partitions as sysfs lists them, and what is on each.
+
+use core::fmt;
+
+use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom};
+use rustix::fd::OwnedFd;
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{self, Errno};
+
+use crate::file::{self, Path};
+use crate::root::partition::PartitionId;
+use crate::root::superblock::Superblock;
+use crate::text::{Text, parse_number};
+
+/// The kernel's name of a block device; it allows 32 bytes (include/linux/blkdev.h, `DISK_NAME_LEN`), and a partition's
+/// number behind it.
+pub type DiskName = Text<40>;
+
+/// A disk or a partition.
+#[derive(Clone)]
+pub struct Disk {
+    name: DiskName,
+}
+
+/// Calls `visit` for each disk and partition that holds anything, until it returns false.
+pub fn disks(visit: &mut dyn FnMut(&Disk) -> bool) {
+    file::list(c"/sys/class/block", &mut |name| {
+        let disk = Disk { name: Text::of(&[name]) };
+        disk.number_in(b"size").is_none_or(|sectors| sectors == 0) || visit(&disk)
+    });
+}
+
+impl Disk {
+    /// The disk of this name, if it is there. Names with a directory in them, as in `cciss/c0d0`, are the kernel's with
+    /// a `!`.
+    pub fn named(name: &[u8]) -> Option<Disk> {
+        let mut name = Text::of(&[name]);
+        name.as_bytes_mut().iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b'!');
+        let disk = Disk { name };
+        (!name.is_cut() && file::exists(disk.attribute(b"dev").as_c_str())).then_some(disk)
+    }
+
+    /// The kernel's name.
+    pub fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    /// Its node in /dev.
+    pub fn node(&self) -> Path {
+        let mut node = Path::of(&[b"/dev/", self.name()]);
+        node.as_bytes_mut().iter_mut().filter(|byte| **byte == b'!').for_each(|byte| *byte = b'/');
+        node
+    }
+
+    /// Its device number, as `MAJOR:MINOR`.
+    pub fn device_number(&self) -> Text<24> {
+        let mut buffer = [0; 24];
+        Text::of(&[file::read(self.attribute(b"dev").as_c_str(), &mut buffer).unwrap_or_default().trim_ascii()])
+    }
+
+    /// The number of a partition on its disk; none for a whole disk.
+    pub fn partition_number(&self) -> Option<u32> {
+        self.number_in(b"partition")?.try_into().ok()
+    }
+
+    /// The disk that a partition is on.
+    pub fn whole_disk(&self) -> Option<Disk> {
+        // The link leads to .../block/DISK/PARTITION.
+        let place = Path::of(&[b"/sys/class/block/", self.name()]);
+        let mut link = [0; 256];
+        let parent = file::link(place.as_c_str(), &mut link).rsplit(|&byte| byte == b'/').nth(1)?;
+        Some(Disk { name: Text::of(&[parent]) })
+    }
+
+    /// The other partition of the same disk with this number.
+    pub fn sibling(&self, number: u32) -> Option<Disk> {
+        let parent = self.whole_disk()?;
+        let mut found = None;
+        disks(&mut |disk| {
+            let is_it = disk.partition_number() == Some(number)
+                && disk.whole_disk().is_some_and(|whole| whole.name() == parent.name());
+            if is_it {
+                found = Some(disk.clone());
+            }
+            !is_it
+        });
+        found
+    }
+
+    /// What is on it, if it is known and the device can be read.
+    pub fn superblock(&self) -> Option<Superblock> {
+        Superblock::read(&mut self.open().ok()?).ok().flatten()
+    }
+
+    /// How the partition table names it, if it is a partition.
+    pub fn partition(&self) -> Option<PartitionId> {
+        let number = self.partition_number()?;
+        let disk = self.whole_disk()?;
+        let sector = disk.number_in(b"queue/logical_block_size").unwrap_or(SECTOR);
+        PartitionId::read(&mut disk.open().ok()?, sector.try_into().ok()?, number).ok().flatten()
+    }
+
+    /// Opens it for reading.
+    fn open(&self) -> io::Result<BlockFile> {
+        let file = fs::open(self.node().as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let sectors = self.number_in(b"size").unwrap_or(0);
+        Ok(BlockFile { file, at: 0, length: sectors.saturating_mul(SECTOR) })
+    }
+
+    fn attribute(&self, name: &[u8]) -> Path {
+        Path::of(&[b"/sys/class/block/", self.name(), b"/", name])
+    }
+
+    fn number_in(&self, attribute: &[u8]) -> Option<u64> {
+        let mut buffer = [0; 24];
+        let text = file::read(self.attribute(attribute).as_c_str(), &mut buffer).ok()?;
+        parse_number(text.trim_ascii())
+    }
+}
+
+/// The unit of sizes in sysfs, whatever the disk's own sectors are.
+const SECTOR: u64 = 512;
+
+/// An open block device, read at a position.
+struct BlockFile {
+    file: OwnedFd,
+    at: u64,
+    length: u64,
+}
+
+impl ErrorType for BlockFile {
+    type Error = DiskError;
+}
+
+impl Read for BlockFile {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        let count = io::retry_on_intr(|| io::pread(&self.file, &mut *buffer, self.at)).map_err(DiskError)?;
+        self.at = self.at.saturating_add(count as u64);
+        Ok(count)
+    }
+}
+
+impl Seek for BlockFile {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64, DiskError> {
+        let to = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = to.ok_or(DiskError(Errno::INVAL))?;
+        Ok(self.at)
+    }
+}
+
+/// The kernel's error when a disk was read.
+#[derive(Debug)]
+struct DiskError(Errno);
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl core::error::Error for DiskError {}
+
+impl embedded_io::Error for DiskError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}

@@ -1,0 +1,185 @@
+//! Coldplug: for each device that has no driver yet, the modules that its modalias asks for.
+//!
+//! sysfs is read anew each time, so that nothing need be remembered of devices, and lost events cost nothing.
+
+use core::time::Duration;
+
+use heapless::Vec;
+
+use crate::cmdline::same_name;
+use crate::file::{self, Path};
+use crate::module::Modules;
+use crate::report::Log;
+use crate::root::RootSpec;
+use crate::table::{Class, Disks, Module, ModuleId, Step, glob};
+use crate::text::Text;
+
+/// A modalias; the kernel's buffer for all variables of one event is 2 KiB.
+const MODALIAS: usize = 2048;
+
+/// How many modules one pass over the devices can ask for; what it could not take, the next pass finds again.
+const CANDIDATES: usize = 64;
+
+/// What may be loaded now. Stages follow one another until the root is there; each includes all that came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Drivers up to this step.
+    pub step: Step,
+    /// Only drivers that can produce disks of these names, where names are given.
+    pub disks: Disks,
+    /// Suppliers come first: a device tree describes the machine.
+    pub suppliers_first: bool,
+    /// The classes that this root needs.
+    pub classes: &'static [Class],
+}
+
+impl Stage {
+    /// The stages on the way to a root: first the drivers that can produce the name it was given, then all.
+    pub fn sequence(spec: &RootSpec) -> impl Iterator<Item = Stage> + use<> {
+        let everything = Stage::everything(spec);
+        let named = Stage { disks: spec.disks(), ..everything };
+        let has_name = named.disks != Disks::default();
+        let steps = [Step::Always, Step::Cheap, Step::Scsi, Step::Usb];
+        let named = steps.into_iter().filter(move |_| has_name).map(move |step| Stage { step, ..named });
+        let all = Step::ALL.into_iter().map(move |step| Stage { step, ..everything });
+        named.chain(all)
+    }
+
+    /// The last stage, which admits whatever this root may need.
+    pub fn everything(spec: &RootSpec) -> Stage {
+        let classes: &[Class] = match spec {
+            RootSpec::Share { .. } => &[Class::Bus, Class::Share],
+            _ => &[Class::Bus, Class::Block],
+        };
+        let suppliers_first = file::exists(c"/sys/firmware/devicetree/base");
+        Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first, classes }
+    }
+
+    /// How long to wait for devices to appear by themselves after so many drivers were asked in this stage: what probes
+    /// in the background (NVMe, MMC, SCSI and USB do) would otherwise seem not to be there, and the next stage begin.
+    pub fn settling(&self, asked: usize) -> Duration {
+        Duration::from_millis(match self.step {
+            _ if asked == 0 => 0,
+            Step::Always => 20,
+            Step::Cheap => 200,
+            Step::Scsi => 600,
+            Step::Usb => 2500,
+            Step::Supplier => 100,
+        })
+    }
+
+    fn admits(&self, module: &Module) -> bool {
+        let in_step = match module.step {
+            Step::Supplier => self.suppliers_first || self.step == Step::Supplier,
+            step => step <= self.step,
+        };
+        // A bus produces no disk by itself; what hangs on it may.
+        let is_bus = module.class == Class::Bus && module.disks == Disks::default();
+        let produces = self.disks == Disks::default() || is_bus || module.disks.intersects(self.disks);
+        in_step && produces && self.classes.contains(&module.class)
+    }
+}
+
+/// A module that a device asks for.
+struct Candidate {
+    step: Step,
+    device: Text<128>,
+    module: ModuleId,
+}
+
+/// Loads what the devices ask for and the stage admits: cheap buses before dear ones, then in the order of sysfs paths.
+/// Ends early once `is_done`. How many modules were asked of the kernel.
+pub fn load_drivers(stage: &Stage, modules: &mut Modules, log: &mut Log, is_done: &mut dyn FnMut() -> bool) -> usize {
+    let mut candidates: Vec<Candidate, CANDIDATES> = Vec::new();
+    each_undriven(&mut |device, modalias| {
+        let table = modules.table();
+        table.lookup(modalias, &mut |module| {
+            let record = table.module(module);
+            if stage.admits(&record) && modules.is_wanted(module) {
+                add(&mut candidates, Candidate { step: record.step, device: Text::of(&[device]), module });
+            }
+        });
+    });
+    let mut tried = 0;
+    for candidate in &candidates {
+        if is_done() {
+            break;
+        }
+        if modules.is_wanted(candidate.module) {
+            modules.load(candidate.module, log);
+            tried += 1;
+        }
+    }
+    tried
+}
+
+/// Keeps the candidates sorted, each module once, for the first device that asks for it. One too many pushes out the
+/// last: the next pass finds it again.
+fn add(candidates: &mut Vec<Candidate, CANDIDATES>, new: Candidate) {
+    let is_before = |other: &Candidate| (other.step, other.device.as_bytes()) <= (new.step, new.device.as_bytes());
+    if let Some(place) = candidates.iter().position(|other| other.module == new.module) {
+        if candidates.get(place).is_some_and(is_before) {
+            return;
+        }
+        candidates.remove(place);
+    }
+    let place = candidates.iter().position(|other| !is_before(other)).unwrap_or(candidates.len());
+    if candidates.is_full() {
+        candidates.pop();
+    }
+    let _ = candidates.insert(place, new);
+}
+
+/// Calls `visit` with the path and the modalias of each device that has a modalias, no driver, and no module in the
+/// table.
+pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(&[u8], &[u8])) {
+    each_undriven(&mut |device, modalias| {
+        let mut known = false;
+        modules.table().lookup(modalias, &mut |_| known = true);
+        if !known {
+            visit(device, modalias);
+        }
+    });
+}
+
+/// Calls `visit` with the path below /sys/devices and the normalised modalias of each device that no driver has taken.
+fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
+    file::list(c"/sys/bus", &mut |bus| {
+        if is_beside_the_point(bus) {
+            return true;
+        }
+        let devices = Path::of(&[b"/sys/bus/", bus, b"/devices"]);
+        file::list(devices.as_c_str(), &mut |device| {
+            let of = |attribute: &[u8]| Path::of(&[devices.as_bytes(), b"/", device, b"/", attribute]);
+            let mut modalias = [0; MODALIAS];
+            if !file::exists(of(b"driver").as_c_str()) {
+                let length = file::read(of(b"modalias").as_c_str(), &mut modalias).map_or(0, |text| text.trim_ascii().len());
+                let modalias = modalias.get_mut(..length).unwrap_or_default();
+                if !modalias.is_empty() {
+                    glob::normalise(modalias);
+                    let mut link = [0; 256];
+                    let place = Path::of(&[devices.as_bytes(), b"/", device]);
+                    visit(below_devices(file::link(place.as_c_str(), &mut link)), modalias);
+                }
+            }
+            true
+        });
+        true
+    });
+}
+
+/// Buses without modaliases, some with hundreds of members, and that of the processors, whose aliases choose among
+/// providers of cryptography and never load by themselves.
+fn is_beside_the_point(bus: &[u8]) -> bool {
+    const BUSES: [&[u8]; 8] = [
+        b"clockevents", b"clocksource", b"container", b"cpu", b"event_source", b"machinecheck", b"memory", b"workqueue",
+    ];
+    BUSES.iter().any(|name| same_name(name, bus))
+}
+
+/// The part of a link like `../../../devices/pci0000:00/0000:00:01.0` behind `devices/`.
+fn below_devices(target: &[u8]) -> &[u8] {
+    const DEVICES: &[u8] = b"/devices/";
+    let start = target.windows(DEVICES.len()).position(|window| window == DEVICES);
+    start.and_then(|start| target.get(start + DEVICES.len()..)).unwrap_or(target)
+}

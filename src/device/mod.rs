@@ -1,0 +1,9 @@
+//! The machine: its devices as sysfs shows them, events of their coming and going, and its block devices.
+
+mod block;
+mod coldplug;
+mod uevent;
+
+pub use block::{Disk, DiskName, disks};
+pub use coldplug::{Stage, load_drivers, undriven};
+pub use uevent::{Events, News};

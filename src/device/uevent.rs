@@ -1,0 +1,55 @@
+//! Events of the kernel: devices come and go (NETLINK_KOBJECT_UEVENT, lib/kobject_uevent.c).
+
+use core::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::{self, Errno};
+use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::time::Timespec;
+
+/// The socket that the kernel tells of devices.
+pub struct Events {
+    socket: OwnedFd,
+}
+
+/// What events told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Something happened: it is worth another look.
+    pub any: bool,
+    /// Something went away, or events were lost: what was known of devices may be wrong.
+    pub forget: bool,
+}
+
+impl Events {
+    /// Opens the socket. What happens from now on is kept until it is read.
+    pub fn listen() -> io::Result<Events> {
+        const KERNEL_GROUP: u32 = 1;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
+        bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
+        Ok(Events { socket })
+    }
+
+    /// Takes what events there are, waiting for the first as long as this.
+    pub fn wait(&self, limit: Duration) -> News {
+        let limit = Timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
+        let _ = poll(&mut sockets, Some(&limit));
+        let mut news = News::default();
+        // The first bytes tell what an event is: `remove@/devices/...`; the kernel cuts the rest off.
+        let mut event = [0; 8];
+        loop {
+            match recv(&self.socket, &mut event, RecvFlags::empty()) {
+                Ok(_) => news.forget |= event.starts_with(b"remove@"),
+                // The kernel could not keep all of them.
+                Err(Errno::NOBUFS) => news.forget = true,
+                Err(Errno::INTR) => continue,
+                Err(_) => return news,
+            }
+            news.any = true;
+        }
+    }
+}

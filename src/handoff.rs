@@ -1,0 +1,158 @@
+//! The first thing and the last: mounting the kernel's file systems, and leaving the initramfs for the real init.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
+use rustix::process::{chdir, chroot, pivot_root};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+use crate::cmdline::CommandLine;
+use crate::file::Path;
+use crate::failure::{Failure, Problem};
+use crate::root::mount::{MOUNT_POINT, Mounted};
+use crate::sys::Program;
+
+/// What the real init finds mounted: the place, there and below [`MOUNT_POINT`], the type and the options.
+const KERNEL_MOUNTS: [(&CStr, &CStr, &CStr, MountFlags, &CStr); 4] = {
+    const QUIET: MountFlags = MountFlags::NOSUID;
+    const CLOSED: MountFlags = QUIET.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+    [
+        (c"/dev", c"/root/dev", c"devtmpfs", QUIET, c"mode=0755"),
+        (c"/proc", c"/root/proc", c"proc", CLOSED, c""),
+        (c"/sys", c"/root/sys", c"sysfs", CLOSED, c""),
+        (c"/run", c"/root/run", c"tmpfs", QUIET.union(MountFlags::NODEV), c"mode=0755"),
+    ]
+};
+
+/// Mounts the kernel's file systems; one that the kernel has mounted itself is fine.
+pub fn mount_kernel_file_systems() -> Result<(), Failure> {
+    for (place, _, kind, flags, options) in KERNEL_MOUNTS {
+        let _ = fs::mkdir(place, Mode::from_raw_mode(0o755));
+        match mount(kind, place, kind, flags, options) {
+            Ok(()) | Err(Errno::BUSY) => {}
+            Err(errno) => return Err(Failure::new(Problem::KernelMount, &[place.to_bytes()]).with_errno(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Where the kernel itself looks for an init (init/main.c).
+const INITS: [&CStr; 4] = [c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
+
+/// The init to become: the one that was asked for, or the first of the kernel's own list that is there.
+pub fn find_init(root: &Mounted, cmdline: &CommandLine) -> Result<Path, Failure> {
+    let failure = |problem| Failure::new(problem, &[root.source.as_bytes()]);
+    let directory = open_directory(MOUNT_POINT).map_err(|errno| failure(Problem::NoInit).with_errno(errno))?;
+    if let Some(asked) = cmdline.init {
+        let path = Path::of(&[asked]);
+        return match executable(&directory, path.as_c_str()) {
+            Ok(()) => Ok(path),
+            Err(errno) => Err(failure(Problem::NoSuchInit).with_detail(&[asked]).with_errno(errno)),
+        };
+    }
+    let found = INITS.into_iter().find(|path| executable(&directory, path).is_ok());
+    found.map(|path| Path::of(&[path.to_bytes()])).ok_or_else(|| failure(Problem::NoInit))
+}
+
+/// Whether a path leads to an executable file, links followed as they will be once this directory is the root.
+fn executable(root: &OwnedFd, path: &CStr) -> Result<(), Errno> {
+    let file = fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    let status = fs::fstat(&file)?;
+    let is_file = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+    if is_file && status.st_mode & 0o111 != 0 { Ok(()) } else { Err(Errno::ACCESS) }
+}
+
+/// Makes the mounted root the root, frees the initramfs, and becomes the real init. Comes back only with a failure.
+pub fn hand_off(program: &mut Program, init: &Path) -> Failure {
+    let Err(failure) = switch_root() else {
+        reopen_console();
+        let errno = program.become_other(init.as_c_str());
+        return Failure::new(Problem::HandOff, &[b"run ", init.as_bytes()]).with_errno(errno);
+    };
+    failure
+}
+
+fn switch_root() -> Result<(), Failure> {
+    let step = |what: &'static [u8]| move |errno| Failure::new(Problem::HandOff, &[what]).with_errno(errno);
+    let old_root = open_directory(c"/").map_err(step(b"open the initramfs"))?;
+    check_is_initramfs(&old_root)?;
+    for (place, new_place, ..) in KERNEL_MOUNTS {
+        // A root without such a directory does without; the mount must not stay behind, though.
+        if mount_move(place, new_place).is_err() {
+            let _ = unmount(place, UnmountFlags::DETACH);
+        }
+    }
+    chdir(MOUNT_POINT).map_err(step(b"enter the root"))?;
+    // Since Linux 7.0 an initramfs can be pivoted away, and is freed whole. Before, the root is moved over it, and the
+    // files are deleted. Process 1 itself changes its root: it shares it with the kernel's threads, and thus with the
+    // helpers that they start.
+    if pivot_root(c".", c".").is_ok() {
+        return unmount(c".", UnmountFlags::DETACH).map_err(step(b"free the initramfs"));
+    }
+    mount_move(c".", c"/").map_err(step(b"move the root"))?;
+    chroot(c".").map_err(step(b"change the root"))?;
+    chdir(c"/").map_err(step(b"enter the root"))?;
+    delete_below(&old_root, 0);
+    Ok(())
+}
+
+/// Refuses to delete what is no initramfs, or what the root is a part of.
+fn check_is_initramfs(old_root: &OwnedFd) -> Result<(), Failure> {
+    const RAMFS: u64 = 0x8584_58f6;
+    const TMPFS: u64 = 0x0102_1994;
+    let refusal = |why: &'static [u8]| Failure::new(Problem::NotAnInitramfs, &[why]);
+    let magic = fs::fstatfs(old_root).map_err(|_| refusal(b"it cannot be examined"))?.f_type;
+    if ![RAMFS, TMPFS].contains(&(u64::from(magic as u32))) {
+        return Err(refusal(b"it is neither a ramfs nor a tmpfs"));
+    }
+    let devices = fs::fstat(old_root).and_then(|old| Ok((old.st_dev, fs::stat(MOUNT_POINT)?.st_dev)));
+    match devices {
+        Ok((old, new)) if old != new => Ok(()),
+        _ => Err(refusal(b"nothing is mounted on /root")),
+    }
+}
+
+/// The deepest directory of an image that is deleted; the builder's own files lie two deep.
+const DEPTH: u32 = 32;
+
+/// Deletes all that a directory of the initramfs holds, without leaving its file system.
+fn delete_below(directory: &OwnedFd, depth: u32) {
+    let Ok(device) = fs::fstat(directory).map(|status| status.st_dev) else { return };
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(directory.as_fd(), &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        if entry.file_type() != FileType::Directory {
+            let _ = fs::unlinkat(directory, name, AtFlags::empty());
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(inner) = fs::openat(directory, name, flags, Mode::empty())
+            && depth < DEPTH
+            && fs::fstat(&inner).is_ok_and(|status| status.st_dev == device)
+        {
+            delete_below(&inner, depth + 1);
+        }
+        let _ = fs::unlinkat(directory, name, AtFlags::REMOVEDIR);
+    }
+}
+
+/// Standard input, output and error are the console of the initramfs until now, whose node is gone.
+fn reopen_console() {
+    if let Ok(console) = fs::open(c"/dev/console", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()) {
+        let _ = dup2_stdin(&console);
+        let _ = dup2_stdout(&console);
+        let _ = dup2_stderr(&console);
+    }
+}
+
+fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
+    fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}

@@ -1,0 +1,24 @@
+//! modstrap, the loader's parts: from an unpacked initramfs to the running real init.
+//!
+//! [`boot`] is the story; everything else is a part of it. What is pure here (the table, the command line,
+//! superblocks) is shared with the host tools, so that they and their tests run the very code that boots.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod boot;
+pub mod cmdline;
+pub mod device;
+pub mod failure;
+pub mod file;
+pub mod handoff;
+pub mod kernel;
+pub mod module;
+pub mod report;
+pub mod root;
+pub mod sys;
+pub mod table;
+pub mod text;

@@ -1,0 +1,219 @@
+//! Modules: which to load and in which order, decoding them, inserting them, and what the kernel's refusals mean.
+
+mod codec;
+mod errno;
+
+use heapless::Vec;
+use rustix::io::Errno;
+use rustix::system::init_module;
+
+use crate::cmdline::{CommandLine, Word};
+use crate::file;
+use crate::report::{Level, Log};
+use crate::sys::Buffer;
+use crate::table::{MAX_MODULES, ModuleId, Table, glob};
+use crate::text::Text;
+
+pub use codec::{Blob, Corrupt};
+pub use errno::explain;
+
+/// The longest parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.
+type Parameters = Text<2048>;
+
+/// How many modules one name may stand for; the most in a distribution's tree is 6 (`crypto-aes`).
+const MATCHES: usize = 16;
+
+/// How many failures are remembered for the report; later ones are logged all the same.
+const FAILURES: usize = 16;
+
+/// Why a module is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The kernel refused it.
+    Kernel(Errno),
+    /// Its blob is not what the builder wrote.
+    Corrupt,
+    /// Its parameters are longer than they may be.
+    Parameters,
+    /// Something it depends on did not load.
+    Dependency(ModuleId),
+}
+
+/// A module that did not load.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed {
+    /// The module.
+    pub module: ModuleId,
+    /// Why.
+    pub cause: Cause,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Untried,
+    Loaded,
+    Failed,
+}
+
+/// All modules of the image, and what became of each.
+pub struct Modules<'a> {
+    table: &'a Table<'a>,
+    blobs: &'a [u8],
+    cmdline: &'a CommandLine<'a>,
+    states: [State; MAX_MODULES],
+    loaded: u32,
+    failed: Vec<Failed, FAILURES>,
+}
+
+impl<'a> Modules<'a> {
+    /// The modules of a table; none is loaded yet.
+    pub fn new(table: &'a Table<'a>, blobs: &'a [u8], cmdline: &'a CommandLine<'a>) -> Self {
+        Modules { table, blobs, cmdline, states: [State::Untried; MAX_MODULES], loaded: 0, failed: Vec::new() }
+    }
+
+    /// The table.
+    pub fn table(&self) -> &'a Table<'a> {
+        self.table
+    }
+
+    /// How many modules have been loaded.
+    pub fn loaded(&self) -> u32 {
+        self.loaded
+    }
+
+    /// The modules that did not load, up to [`FAILURES`].
+    pub fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
+    /// Whether a match on this module still asks for something: it was not tried yet, and is not blacklisted.
+    pub fn is_wanted(&self, module: ModuleId) -> bool {
+        self.state(module) == State::Untried && !self.cmdline.blacklists(self.table.module(module).name)
+    }
+
+    /// Loads every module that answers to a name or an alias, in `modules.order`. Whether there was one that did.
+    pub fn load_named(&mut self, name: &[u8], log: &mut Log) -> bool {
+        let mut name = Text::<64>::of(&[name]);
+        glob::normalise(name.as_bytes_mut());
+        let mut found: Vec<ModuleId, MATCHES> = Vec::new();
+        self.table.lookup(name.as_bytes(), &mut |module| {
+            let place = found.iter().position(|&other| other >= module).unwrap_or(found.len());
+            if found.get(place) != Some(&module) {
+                let _ = found.insert(place, module);
+            }
+        });
+        found.iter().fold(false, |any, &module| self.load(module, log) || any)
+    }
+
+    /// Loads a module with its whole closure, in the table's order. Whether it is there now.
+    pub fn load(&mut self, module: ModuleId, log: &mut Log) -> bool {
+        let mut missing = None;
+        for link in self.table.closure(module) {
+            match (self.state(link.module), missing) {
+                (State::Untried, None) => {
+                    if let Err(cause) = self.insert(link.module, log) {
+                        self.refuse(link.module, cause, link.soft, log);
+                    }
+                }
+                // What follows a dependency that is not there could only fail, but for soft ones, which may help others.
+                (State::Untried, Some(dependency)) if link.module == module => {
+                    self.refuse(module, Cause::Dependency(dependency), false, log);
+                }
+                _ => {}
+            }
+            if self.state(link.module) == State::Failed && !link.soft {
+                missing = missing.or(Some(link.module));
+            }
+        }
+        self.state(module) == State::Loaded
+    }
+
+    /// Decodes one module and hands it to the kernel.
+    fn insert(&mut self, id: ModuleId, log: &mut Log) -> Result<(), Cause> {
+        let module = self.table.module(id);
+        let parameters = self.parameters(id, module.name);
+        if parameters.is_cut() {
+            return Err(Cause::Parameters);
+        }
+        let blob = Blob::at(self.blobs, module.blob).ok_or(Cause::Corrupt)?;
+        let result = match blob.stored() {
+            Some(image) => init_module(image, parameters.as_c_str()),
+            None => {
+                let mut image = Buffer::new(blob.raw_length()).map_err(Cause::Kernel)?;
+                blob.unpack(&mut image).map_err(|Corrupt| Cause::Corrupt)?;
+                init_module(&image, parameters.as_c_str())
+            }
+        };
+        match result {
+            Ok(()) => {
+                self.loaded += 1;
+                log.say(Level::Info, &[b"loaded ", module.name]);
+            }
+            Err(Errno::EXIST) if is_live(module.name) => {}
+            Err(errno) => return Err(Cause::Kernel(errno)),
+        }
+        self.set_state(id, State::Loaded);
+        Ok(())
+    }
+
+    /// The table's parameters, and then, since the kernel takes the last, those of the command line.
+    fn parameters(&self, id: ModuleId, name: &[u8]) -> Parameters {
+        let mut parameters = Parameters::of(&[self.table.options(id)]);
+        for Word { key, value } in self.cmdline.parameters(name) {
+            if !parameters.as_bytes().is_empty() {
+                parameters.push(b" ");
+            }
+            parameters.push(key);
+            if let Some(value) = value {
+                let quote: &[u8] = if value.iter().any(u8::is_ascii_whitespace) { b"\"" } else { b"" };
+                [b"=", quote, value, quote].iter().for_each(|part| parameters.push(part));
+            }
+        }
+        parameters
+    }
+
+    fn refuse(&mut self, module: ModuleId, cause: Cause, soft: bool, log: &mut Log) {
+        self.set_state(module, State::Failed);
+        let failed = Failed { module, cause };
+        // An accelerated provider that finds no such CPU is no failure: another provider follows.
+        let harmless = soft && cause == Cause::Kernel(Errno::NODEV);
+        if !harmless {
+            let _ = self.failed.push(failed);
+        }
+        self.say_failed(failed, if harmless { Level::Info } else { Level::Error }, log);
+    }
+
+    /// Says which module did not load, and why.
+    pub fn say_failed(&self, failed: Failed, level: Level, log: &mut Log) {
+        let name = self.table.module(failed.module).name;
+        let words: [&[u8]; 2] = match failed.cause {
+            Cause::Kernel(errno) => return log.say(level, &[b"module ", name, b": ", explain(errno).as_bytes()]),
+            Cause::Corrupt => [b"its packed bytes are damaged: build the image anew", b""],
+            Cause::Parameters => [b"its parameters are too long", b""],
+            Cause::Dependency(module) => [b"it needs this module, which did not load: ", self.table.module(module).name],
+        };
+        log.say(level, &[b"module ", name, b": ", words[0], words[1]]);
+    }
+
+    fn state(&self, module: ModuleId) -> State {
+        self.states.get(usize::from(module.0)).copied().unwrap_or(State::Failed)
+    }
+
+    fn set_state(&mut self, module: ModuleId, state: State) {
+        if let Some(place) = self.states.get_mut(usize::from(module.0)) {
+            *place = state;
+        }
+    }
+}
+
+/// Whether the kernel has this module, loaded to the end or built in. Only then is "it exists" no failure: a module
+/// whose own init function returned that is not there.
+fn is_live(name: &[u8]) -> bool {
+    let mut buffer = [0; 16];
+    let directory = file::Path::of(&[b"/sys/module/", name]);
+    let state = file::Path::of(&[directory.as_bytes(), b"/initstate"]);
+    match file::read(state.as_c_str(), &mut buffer) {
+        Ok(state) => state.starts_with(b"live"),
+        Err(_) => file::exists(directory.as_c_str()),
+    }
+}

@@ -1,0 +1,164 @@
+//! Finding the disk that `root=` means among those that are there.
+
+use heapless::Vec;
+use rustix::io::Errno;
+
+use super::mount::{self, Mounted};
+use super::spec::{RootSpec, means};
+use crate::cmdline::{CommandLine, Patience};
+use crate::device::{Disk, DiskName, News, disks};
+use crate::failure::{Failure, Problem};
+use crate::file::Path;
+use crate::module::Modules;
+use crate::report::Log;
+use crate::sys::sleep;
+use crate::text::Text;
+
+/// How many disks are remembered as examined; of more than these each is examined again at every look.
+const EXAMINED: usize = 64;
+
+/// A search that goes on while disks appear: none is read twice.
+pub struct Search<'a> {
+    spec: RootSpec<'a>,
+    cmdline: &'a CommandLine<'a>,
+    examined: Vec<DiskName, EXAMINED>,
+    found: Option<Disk>,
+    refusal: Option<Errno>,
+}
+
+impl<'a> Search<'a> {
+    /// A search for this root.
+    pub fn new(spec: RootSpec<'a>, cmdline: &'a CommandLine<'a>) -> Self {
+        Search { spec, cmdline, examined: Vec::new(), found: None, refusal: None }
+    }
+
+    /// What is looked for.
+    pub fn spec(&self) -> RootSpec<'a> {
+        self.spec
+    }
+
+    /// How long it is waited for.
+    pub fn patience(&self) -> Patience {
+        self.cmdline.patience
+    }
+
+    /// Takes note of what happened: a name may stand for another disk now. Whether anything did.
+    pub fn note(&mut self, news: News) -> bool {
+        if news.forget {
+            self.examined.clear();
+            self.found = None;
+        }
+        news.any
+    }
+
+    /// Whether the root's disk is there by now.
+    pub fn is_there(&mut self) -> bool {
+        if self.found.is_none() {
+            self.found = match self.spec {
+                RootSpec::Name(name) => Disk::named(name),
+                RootSpec::Number { major, minor } => numbered(major, minor),
+                RootSpec::Share { .. } => None,
+                spec => self.examine(spec),
+            };
+        }
+        self.found.is_some()
+    }
+
+    /// Mounts the root, if it is there by now.
+    pub fn mount(&mut self, modules: &mut Modules, log: &mut Log) -> Result<Option<Mounted>, Failure> {
+        if let RootSpec::Share { kind, tag } = self.spec {
+            // Only an attempt tells whether a device with this tag is there.
+            let attempt = mount::share(kind, tag, self.cmdline, modules, log);
+            self.refusal = attempt.as_ref().err().copied();
+            return Ok(attempt.ok());
+        }
+        if !self.is_there() {
+            return Ok(None);
+        }
+        let Some(disk) = &self.found else { return Ok(None) };
+        sleep(self.cmdline.root_delay);
+        mount::disk(disk, self.cmdline, modules, log).map(Some)
+    }
+
+    /// The failure of a search that found nothing.
+    pub fn missing(&self, root: &[u8]) -> Failure {
+        let failure = Failure::new(Problem::RootMissing, &[root]);
+        match self.refusal {
+            Some(errno) => failure.with_errno(errno),
+            None => failure,
+        }
+    }
+
+    /// Reads the disks that were not read yet, until one is the root.
+    fn examine(&mut self, spec: RootSpec) -> Option<Disk> {
+        let mut found = None;
+        disks(&mut |disk| {
+            if self.examined.iter().any(|name| name.as_bytes() == disk.name()) {
+                return true;
+            }
+            found = matching(disk, spec);
+            if found.is_none() {
+                let _ = self.examined.push(Text::of(&[disk.name()]));
+            }
+            found.is_none()
+        });
+        found
+    }
+}
+
+/// The disk of this number.
+fn numbered(major: u32, minor: u32) -> Option<Disk> {
+    let mut wanted = Text::<24>::new();
+    wanted.push_number(major.into());
+    wanted.push(b":");
+    wanted.push_number(minor.into());
+    let mut found = None;
+    disks(&mut |disk| {
+        if disk.device_number().as_bytes() == wanted.as_bytes() {
+            found = Some(disk.clone());
+        }
+        found.is_none()
+    });
+    found
+}
+
+/// The root, if this disk is it or leads to it.
+fn matching(disk: &Disk, spec: RootSpec) -> Option<Disk> {
+    let is_it = match spec {
+        RootSpec::Uuid(uuid) => disk.superblock()?.uuid?.matches(uuid),
+        RootSpec::Label(label) => means(label, disk.superblock()?.label.as_bytes()),
+        RootSpec::PartLabel(label) => means(label, disk.partition()?.label.as_bytes()),
+        RootSpec::PartUuid(uuid, 0) => disk.partition()?.uuid.matches(uuid),
+        RootSpec::PartUuid(uuid, offset) => {
+            let number = disk.partition_number()?.checked_add_signed(offset)?;
+            return if disk.partition()?.uuid.matches(uuid) { disk.sibling(number) } else { None };
+        }
+        _ => false,
+    };
+    is_it.then(|| disk.clone())
+}
+
+/// What a report says of a disk: its node, type, label and identifiers.
+pub fn describe(disk: &Disk) -> Text<640> {
+    let node: Path = disk.node();
+    let mut text = Text::of(&[node.as_bytes(), b": "]);
+    match disk.superblock() {
+        Some(superblock) => {
+            text.push(superblock.kind.name().as_bytes());
+            if !superblock.label.is_empty() {
+                [b" LABEL=", superblock.label.as_bytes()].iter().for_each(|part| text.push(part));
+            }
+            if let Some(uuid) = superblock.uuid {
+                [b" UUID=", uuid.as_str().as_bytes()].iter().for_each(|part| text.push(part));
+            }
+        }
+        None => text.push(b"nothing that is known here"),
+    }
+    if let Some(partition) = disk.partition() {
+        [b" PARTUUID=", partition.uuid.as_str().as_bytes()].iter().for_each(|part| text.push(part));
+        if !partition.label.is_empty() {
+            [b" PARTLABEL=", partition.label.as_bytes()].iter().for_each(|part| text.push(part));
+        }
+    }
+    text
+}

@@ -1,0 +1,179 @@
+//! What `root=` means: the kernel's forms (init/do_mounts.c, block/early-lookup.c), those of udev and dracut beside them.
+
+use crate::table::Disks;
+use crate::text::parse_number;
+
+/// The root that the user asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootSpec<'a> {
+    /// A disk by the kernel's name: `/dev/vda1`.
+    Name(&'a [u8]),
+    /// A disk by its number: `8:1`, or `801` as the kernel wrote it of old.
+    Number {
+        /// The driver's number.
+        major: u32,
+        /// The disk's number within it.
+        minor: u32,
+    },
+    /// A file system by its UUID: `UUID=`.
+    Uuid(&'a [u8]),
+    /// A file system by its label: `LABEL=`.
+    Label(&'a [u8]),
+    /// A partition by its identifier: `PARTUUID=`, or the partition so many further on: `/PARTNROFF=`.
+    PartUuid(&'a [u8], i32),
+    /// A GPT partition by its name: `PARTLABEL=`.
+    PartLabel(&'a [u8]),
+    /// A directory of the host by its tag: `9p:` and `virtiofs:`, or a tag alone with such a `rootfstype=`.
+    Share {
+        /// The file system: `9p` or `virtiofs`.
+        kind: &'a [u8],
+        /// The tag.
+        tag: &'a [u8],
+    },
+}
+
+/// File systems whose root is a tag and no device.
+const SHARES: [&[u8]; 2] = [b"9p", b"virtiofs"];
+
+impl<'a> RootSpec<'a> {
+    /// Reads the value of `root=`, beside that of `rootfstype=`. None where it is of no form that is known here.
+    pub fn parse(root: &'a [u8], root_type: Option<&'a [u8]>) -> Option<RootSpec<'a>> {
+        if let Some(kind) = root_type.filter(|kind| SHARES.contains(kind)) {
+            return Some(RootSpec::Share { kind, tag: without_prefix(root, kind) });
+        }
+        for kind in SHARES {
+            if let Some(tag) = root.strip_prefix(kind).and_then(|rest| rest.strip_prefix(b":")) {
+                return Some(RootSpec::Share { kind, tag });
+            }
+        }
+        let by = |word: &[u8], directory: &[u8]| root.strip_prefix(word).or_else(|| root.strip_prefix(directory));
+        if let Some(value) = by(b"UUID=", b"/dev/disk/by-uuid/") {
+            Some(RootSpec::Uuid(value))
+        } else if let Some(value) = by(b"LABEL=", b"/dev/disk/by-label/") {
+            Some(RootSpec::Label(value))
+        } else if let Some(value) = by(b"PARTLABEL=", b"/dev/disk/by-partlabel/") {
+            Some(RootSpec::PartLabel(value))
+        } else if let Some(value) = by(b"PARTUUID=", b"/dev/disk/by-partuuid/") {
+            part_uuid(value)
+        } else if root.starts_with(b"/dev/disk/") {
+            None
+        } else if let Some(name) = root.strip_prefix(b"/dev/") {
+            (!name.is_empty() && name != b"nfs" && name != b"cifs").then_some(RootSpec::Name(name))
+        } else {
+            number(root)
+        }
+    }
+
+    /// The family of disk names that the root's own name belongs to.
+    pub fn disks(&self) -> Disks {
+        match self {
+            RootSpec::Name(name) => Disks::of_name(name),
+            _ => Disks::default(),
+        }
+    }
+}
+
+fn without_prefix<'a>(root: &'a [u8], kind: &[u8]) -> &'a [u8] {
+    root.strip_prefix(kind).and_then(|rest| rest.strip_prefix(b":")).unwrap_or(root)
+}
+
+/// `UUID` or `UUID/PARTNROFF=N`.
+fn part_uuid(value: &[u8]) -> Option<RootSpec<'_>> {
+    const OFFSET: &[u8] = b"/PARTNROFF=";
+    let Some(slash) = value.iter().position(|&byte| byte == b'/') else { return Some(RootSpec::PartUuid(value, 0)) };
+    let (uuid, offset) = value.split_at_checked(slash)?;
+    let offset = offset.strip_prefix(OFFSET)?;
+    let (sign, digits) = offset.strip_prefix(b"-").map_or((1, offset), |digits| (-1, digits));
+    let offset = i32::try_from(parse_number(digits)?).ok()?;
+    Some(RootSpec::PartUuid(uuid, sign * offset))
+}
+
+/// `MAJOR:MINOR`, or both in one hexadecimal number (include/linux/kdev_t.h, `new_decode_dev`).
+fn number(root: &[u8]) -> Option<RootSpec<'_>> {
+    if let Some(colon) = root.iter().position(|&byte| byte == b':') {
+        let (major, minor) = root.split_at_checked(colon)?;
+        let number = |text| u32::try_from(parse_number(text)?).ok();
+        return Some(RootSpec::Number { major: number(major)?, minor: number(minor.get(1..)?)? });
+    }
+    let device = core::str::from_utf8(root).ok().and_then(|text| u32::from_str_radix(text, 16).ok())?;
+    Some(RootSpec::Number { major: (device >> 8) & 0xfff, minor: (device & 0xff) | ((device >> 12) & 0xfff00) })
+}
+
+/// Whether a text that a user wrote, with escapes like `\x20` for bytes that a word cannot hold, means `actual`.
+pub fn means(written: &[u8], actual: &[u8]) -> bool {
+    let mut written = written;
+    let mut actual = actual.iter();
+    while let Some((&first, mut rest)) = written.split_first() {
+        let mut byte = first;
+        if let [b'\\', b'x', high, low, behind @ ..] = written
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            byte = high << 4 | low;
+            rest = behind;
+        }
+        if actual.next() != Some(&byte) {
+            return false;
+        }
+        written = rest;
+    }
+    actual.next().is_none()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(root: &str) -> Option<RootSpec<'_>> {
+        RootSpec::parse(root.as_bytes(), None)
+    }
+
+    #[test]
+    fn reads_every_form() {
+        assert_eq!(parse("/dev/vda1"), Some(RootSpec::Name(b"vda1")));
+        assert_eq!(parse("/dev/cciss/c0d0p1"), Some(RootSpec::Name(b"cciss/c0d0p1")));
+        assert_eq!(parse("8:17"), Some(RootSpec::Number { major: 8, minor: 17 }));
+        assert_eq!(parse("801"), Some(RootSpec::Number { major: 8, minor: 1 }));
+        assert_eq!(parse("b302"), Some(RootSpec::Number { major: 179, minor: 2 }));
+        assert_eq!(parse("UUID=ABCD-1234"), Some(RootSpec::Uuid(b"ABCD-1234")));
+        assert_eq!(parse("/dev/disk/by-uuid/x"), Some(RootSpec::Uuid(b"x")));
+        assert_eq!(parse("LABEL=a b"), Some(RootSpec::Label(b"a b")));
+        assert_eq!(parse("/dev/disk/by-label/a\\x20b"), Some(RootSpec::Label(b"a\\x20b")));
+        assert_eq!(parse("PARTLABEL=root"), Some(RootSpec::PartLabel(b"root")));
+        assert_eq!(parse("PARTUUID=1234abcd-02"), Some(RootSpec::PartUuid(b"1234abcd-02", 0)));
+        assert_eq!(parse("PARTUUID=x/PARTNROFF=1"), Some(RootSpec::PartUuid(b"x", 1)));
+        assert_eq!(parse("PARTUUID=x/PARTNROFF=-2"), Some(RootSpec::PartUuid(b"x", -2)));
+        assert_eq!(parse("9p:host"), Some(RootSpec::Share { kind: b"9p", tag: b"host" }));
+        assert_eq!(parse("virtiofs:host"), Some(RootSpec::Share { kind: b"virtiofs", tag: b"host" }));
+        let by_type = RootSpec::parse(b"host", Some(b"9p"));
+        assert_eq!(by_type, Some(RootSpec::Share { kind: b"9p", tag: b"host" }));
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        for root in ["", "/dev/", "/dev/nfs", "/dev/disk/by-id/x", "x:1", "8:", ":", "PARTUUID=x/PARTNROFF=", "zfs"] {
+            assert_eq!(parse(root), None, "{root}");
+        }
+        assert_eq!(parse("PARTUUID=x/PARTNROFF=99999999999"), None);
+    }
+
+    #[test]
+    fn compares_with_escapes() {
+        assert!(means(b"my\\x20root", b"my root"));
+        assert!(means(b"my root", b"my root"));
+        assert!(means(b"a\\x2fb\\x", b"a/b\\x"));
+        assert!(!means(b"my\\x20root", b"my root2"));
+        assert!(!means(b"my", b"m"));
+        assert!(means(b"", b""));
+    }
+
+    #[test]
+    fn knows_the_family_of_a_name() {
+        assert_eq!(parse("/dev/vda1").map(|spec| spec.disks()), Some(Disks(1)));
+        assert_eq!(parse("/dev/nvme0n1p1").map(|spec| spec.disks()), Some(Disks(2)));
+        assert_eq!(parse("/dev/mapper/x").map(|spec| spec.disks()), Some(Disks(0)));
+    }
+}

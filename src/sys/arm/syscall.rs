@@ -1,0 +1,30 @@
+//! The system call instruction on 32-bit ARM, and the numbers of the calls that rustix lacks (arch/arm/tools/syscall.tbl; the clock's 64-bit form).
+
+use super::Numbers;
+
+/// The calls' numbers.
+pub const NUMBERS: Numbers = Numbers { execve: 11, exit_group: 248, clock_gettime: 403 };
+
+/// A system call of up to three arguments; its result is negative for an error.
+///
+/// # Safety
+/// That of the call that `number` stands for.
+pub unsafe fn syscall(number: usize, first: usize, second: usize, third: usize) -> isize {
+    let result;
+    // Safety: the kernel preserves all registers but those named; what the call does is the caller's.
+    unsafe {
+        core::arch::asm!(
+            "mov {saved}, r7",
+            "mov r7, {number}",
+            "svc 0",
+            "mov r7, {saved}",
+            saved = out(reg) _,
+            number = in(reg) number,
+            inlateout("r0") first => result,
+            in("r1") second,
+            in("r2") third,
+            options(nostack),
+        );
+    }
+    result
+}

@@ -1,0 +1,88 @@
+//! Memory by the page: files mapped for reading, and buffers.
+
+use core::ops::{Deref, DerefMut};
+use core::ptr::null_mut;
+use core::slice;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::{self, Errno};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use rustix::path::Arg;
+
+/// A file of the initramfs, mapped for reading.
+pub struct FileMap {
+    start: *const u8,
+    length: usize,
+}
+
+impl FileMap {
+    /// Maps the whole file.
+    ///
+    /// The file must not change while it is mapped: files of the initramfs do not, being ours alone until the handoff.
+    pub fn open(path: impl Arg) -> io::Result<FileMap> {
+        let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let length = usize::try_from(fs::fstat(&file)?.st_size).map_err(|_| Errno::FBIG)?;
+        if length == 0 {
+            return Err(Errno::NODATA);
+        }
+        // Safety: a new mapping at an address that the kernel chooses touches nothing of ours.
+        let start = unsafe { mmap(null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, &file, 0)? };
+        Ok(FileMap { start: start.cast(), length })
+    }
+}
+
+impl Deref for FileMap {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // Safety: `open` mapped these bytes for reading; they stay until `drop`, and nobody changes the file.
+        unsafe { slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+impl Drop for FileMap {
+    fn drop(&mut self) {
+        // Safety: the mapping is ours, and no slice of it outlives us. Failure would leave it mapped: harmless.
+        let _ = unsafe { munmap(self.start.cast_mut().cast(), self.length) };
+    }
+}
+
+/// Zeroed memory from the kernel, given back when dropped.
+pub struct Buffer {
+    start: *mut u8,
+    length: usize,
+}
+
+impl Buffer {
+    /// A buffer of this many bytes; at least one.
+    pub fn new(length: usize) -> io::Result<Buffer> {
+        let length = length.max(1);
+        // Safety: a new mapping at an address that the kernel chooses touches nothing of ours.
+        let start =
+            unsafe { mmap_anonymous(null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
+        Ok(Buffer { start: start.cast(), length })
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // Safety: `new` mapped these bytes, readable and zeroed, and they are ours alone.
+        unsafe { slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // Safety: as above, and writable.
+        unsafe { slice::from_raw_parts_mut(self.start, self.length) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // Safety: the mapping is ours, and no slice of it outlives us. Failure would leave it mapped: harmless.
+        let _ = unsafe { munmap(self.start.cast(), self.length) };
+    }
+}

@@ -1,0 +1,55 @@
+//! This program as the kernel started it, and its two ends: becoming another program, or none.
+
+use core::ffi::CStr;
+
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+
+use super::syscall::{NUMBERS, syscall};
+
+/// The arguments and the environment, where the kernel put them.
+pub struct Program {
+    argv: *mut *const u8,
+    envp: *const *const u8,
+}
+
+impl Program {
+    /// # Safety
+    /// `stack` must be the stack pointer that the kernel started this program with, and used for this once only.
+    pub unsafe fn from_stack(stack: *mut usize) -> Program {
+        // Safety: there stand the count of arguments, that many pointers, a null pointer, and the environment.
+        unsafe {
+            let count = *stack;
+            let argv = stack.add(1);
+            Program { argv: argv.cast(), envp: argv.add(count + 1).cast::<*const u8>() }
+        }
+    }
+
+    /// Becomes the program at `path`: with the arguments and the environment of this one, except for `argv[0]`, which
+    /// is `path`. Comes back only with an error.
+    pub fn become_other(&mut self, path: &CStr) -> Errno {
+        // Safety: `argv` has at least one place: the kernel starts no program with fewer arguments than one, and
+        // behind the last stands the null pointer. Both arrays end in null and are valid for as long as we run.
+        let result = unsafe {
+            *self.argv = path.as_ptr().cast();
+            syscall(NUMBERS.execve, path.as_ptr() as usize, self.argv as usize, self.envp as usize)
+        };
+        // `execve` returns only errors, as negative numbers.
+        Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))
+    }
+}
+
+/// The console as the kernel opened it for us: standard input, output and error are the same.
+pub fn console() -> BorrowedFd<'static> {
+    // Safety: nothing here closes standard error, and the handoff replaces it without closing it. Should the kernel
+    // have opened none, for want of a console, calls fail and do no harm.
+    unsafe { rustix::stdio::stderr() }
+}
+
+/// Ends the process.
+pub fn exit(status: u8) -> ! {
+    loop {
+        // Safety: the call ends all of the process, and touches no memory of it.
+        unsafe { syscall(NUMBERS.exit_group, usize::from(status), 0, 0) };
+    }
+}
