@@ -7,16 +7,17 @@ use rustix::process::getpid;
 use crate::cmdline::{CommandLine, OnFail};
 use crate::device::{Events, Stage, load_drivers};
 use crate::failure::{self, Failure, Problem};
-use crate::file;
+use crate::file::{self, Path};
 use crate::handoff;
 use crate::kernel;
 use crate::module::Modules;
 use crate::report::{Level, Line, Log};
 use crate::root::mount::Mounted;
 use crate::root::{RootSpec, Search, Wait};
-use crate::sys::{FileMap, Instant, Program};
+use crate::sys::{FileMap, Program, now};
 use crate::table::Table;
 use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
+use crate::text::Text;
 
 /// The kernel's limit for a command line is half of this, or less, on every architecture.
 const COMMAND_LINE: usize = 4096;
@@ -26,61 +27,70 @@ pub fn boot(mut program: Program) -> ! {
     let mut log = Log::new();
     let mut on_fail = OnFail::Panic;
     let Err(failure) = run(&mut program, &mut log, &mut on_fail);
-    failure::end(&failure, on_fail, &mut program, &mut log)
+    failure::end(failure, on_fail, &mut program, &mut log)
 }
 
 /// Everything that can fail.
 fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Infallible, Failure> {
     if !getpid().is_init() {
-        return Err(Failure::new(Problem::NotFirst, &[]));
+        return Err(Failure::new(log, Problem::NotFirst, b"", b"", None));
     }
-    let start = Instant::now();
-    handoff::mount_kernel_file_systems()?;
+    let start = now();
+    handoff::mount_kernel_file_systems(log)?;
     log.open();
 
-    let mut text = [0; COMMAND_LINE];
-    let machine_words = file::read(c"/proc/cmdline", &mut text).unwrap_or_default();
-    *on_fail = CommandLine::parse(b"", machine_words).on_fail;
-    let table_file = image_file(TABLE_PATH)?;
-    let table = Table::open(&table_file).map_err(|damage| Failure::from_damage(damage, TABLE_PATH))?;
-    let cmdline = CommandLine::parse(table.cmdline(), machine_words);
+    let mut words = [0; COMMAND_LINE];
+    let words = file::read(c"/proc/cmdline", &mut words).unwrap_or_default();
+    *on_fail = CommandLine::parse(words).on_fail;
+    let table_file = image_file(TABLE_PATH, log)?;
+    let table = Table::open(&table_file)
+        .map_err(|damage| Failure::new(log, damage.into(), TABLE_PATH.as_bytes(), b"", None))?;
+    // The last of several equal words counts: the machine's own come behind the image's.
+    let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
+    let cmdline = CommandLine::parse(words.as_bytes());
     *on_fail = cmdline.on_fail;
     kernel::check(&table, &cmdline, log)?;
 
-    let blobs = image_file(BLOBS_PATH)?;
+    let blobs = image_file(BLOBS_PATH, log)?;
     let mut modules = Modules::new(&table, &blobs, &cmdline);
     let root = reach_root(&cmdline, &mut modules, log)?;
-    let init = handoff::find_init(&root, &cmdline)?;
+    let init = handoff::find_init(&root, &cmdline, log)?;
     say_mounted(&root, start, &modules, log);
-    Err(handoff::hand_off(program, &init))
+    Err(handoff::hand_off(program, &init, log))
 }
 
 /// Loads drivers, cheap ones first and no more than needed, until the root is there; mounts it.
+#[inline(never)]
 fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<Mounted, Failure> {
-    let root = cmdline.root.ok_or_else(|| Failure::new(Problem::NoRoot, &[]))?;
-    let spec = RootSpec::parse(root, cmdline.root_type).ok_or_else(|| Failure::new(Problem::RootForm, &[root]))?;
+    let root = cmdline.root.ok_or_else(|| Failure::new(log, Problem::NoRoot, b"", b"", None))?;
+    let spec = RootSpec::parse(root, cmdline.root_type)
+        .ok_or_else(|| Failure::new(log, Problem::RootForm, root, b"", None))?;
     let mut search = Search::new(spec, cmdline);
     // The socket first: what happens while the devices are read is an event, and none falls between.
-    let events = Events::listen().map_err(|errno| Failure::new(Problem::Events, &[]).with_errno(errno))?;
+    let events =
+        Events::listen().map_err(|errno| Failure::new(log, Problem::Events, b"", b"", Some(errno)))?;
 
-    for stage in Stage::sequence(&spec) {
+    let mut stage = Some(Stage::first(&spec));
+    while let Some(now) = stage {
         let mut asked = 0;
         loop {
-            let now_asked = load_drivers(&stage, modules, log, &mut || search.is_there());
+            let now_asked = load_drivers(&now, modules, log, &mut || search.is_there());
             if let Some(mounted) = search.mount(modules, log)? {
                 return Ok(mounted);
             }
             asked += now_asked;
             // What was asked may bring further devices at once, or by and by; what has settled brings none.
-            if now_asked == 0 && !search.note(events.wait(stage.settling(asked))) {
+            if now_asked == 0 && !search.note(events.wait(now.settling(asked))) {
                 break;
             }
         }
+        stage = now.next();
     }
     wait_for_root(root, &mut search, &events, modules, log)
 }
 
 /// Every driver was asked: waits for devices that take their time, or that somebody plugs in.
+#[inline(never)]
 fn wait_for_root(
     root: &[u8],
     search: &mut Search,
@@ -97,17 +107,17 @@ fn wait_for_root(
         }
     }
     failure::survey(modules, log);
-    Err(search.missing(root))
+    Err(search.missing(root, log))
 }
 
-fn image_file(path: &str) -> Result<FileMap, Failure> {
-    FileMap::open(path).map_err(|errno| Failure::new(Problem::ImageFile, &[path.as_bytes()]).with_errno(errno))
+fn image_file(path: &str, log: &mut Log) -> Result<FileMap, Failure> {
+    FileMap::open(Path::of(&[path.as_bytes()]).as_c_str())
+        .map_err(|errno| Failure::new(log, Problem::ImageFile, path.as_bytes(), b"", Some(errno)))
 }
 
-fn say_mounted(root: &Mounted, start: Instant, modules: &Modules, log: &mut Log) {
-    let milliseconds = Instant::now().since(start).as_millis() as u64;
+fn say_mounted(root: &Mounted, start: u64, modules: &Modules, log: &mut Log) {
     let mut line = Line::of(&[b"root ", root.source.as_bytes(), b" (", root.kind.as_bytes(), b") mounted after "]);
-    line.push_number(milliseconds);
+    line.push_number(now().saturating_sub(start));
     line.push(b" ms, ");
     line.push_number(modules.loaded().into());
     line.push(b" modules loaded");

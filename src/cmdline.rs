@@ -3,9 +3,7 @@
 //! Words, quotes and the end at `--` are those of the kernel's own parser (lib/cmdline.c, `next_arg`; init/main.c).
 //! Words of the kernel keep the kernel's meaning; ours begin with `modstrap.`.
 
-use core::time::Duration;
-
-use crate::text::parse_number;
+use crate::text::{parse_number, place};
 
 /// One word: `key` or `key=value`, its quotes taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,22 +78,29 @@ pub enum OnFail {
     Shell,
 }
 
+impl OnFail {
+    fn from_place(place: Option<usize>) -> OnFail {
+        let ends = [OnFail::Panic, OnFail::Reboot, OnFail::PowerOff, OnFail::Halt, OnFail::Shell];
+        place.and_then(|place| ends.get(place).copied()).unwrap_or_default()
+    }
+}
+
 /// How long the root is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// This long after the last driver was asked.
-    For(Duration),
+    /// So many milliseconds after the last driver was asked.
+    For(u64),
     /// `rootwait`: for ever.
     Forever,
 }
 
 /// How long the root is waited for when nothing is said: the time initramfs-tools gives it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: u64 = 30_000;
 
 /// What the command line says. The last of several equal words counts.
 #[derive(Clone, Debug)]
 pub struct CommandLine<'a> {
-    texts: [&'a [u8]; 2],
+    text: &'a [u8],
     /// `root=`.
     pub root: Option<&'a [u8]>,
     /// `rootfstype=`: one or several types, comma-separated.
@@ -106,8 +111,8 @@ pub struct CommandLine<'a> {
     pub read_only: bool,
     /// `rootwait`, `rootwait=SECONDS`.
     pub patience: Patience,
-    /// `rootdelay=SECONDS`: a pause before the root is looked for.
-    pub root_delay: Duration,
+    /// `rootdelay=SECONDS`: a pause before the root is mounted, in milliseconds.
+    pub root_delay: u64,
     /// `init=`.
     pub init: Option<&'a [u8]>,
     /// `modstrap.onfail=`.
@@ -116,71 +121,72 @@ pub struct CommandLine<'a> {
     pub any_kernel: bool,
 }
 
+/// The words that are read, each at the place of its number in [`CommandLine::take`].
+const WORDS: &[u8] = b"root\0rootfstype\0rootflags\0ro\0rw\0rootwait\0rootdelay\0init\0modstrap.onfail\0modstrap.anykernel";
+
+/// The values of `modstrap.onfail=`, in the order of [`OnFail`].
+const ON_FAIL: &[u8] = b"panic\0reboot\0poweroff\0halt\0shell";
+
 impl<'a> CommandLine<'a> {
-    /// Reads the image's own words and then, since the last counts, the machine's.
-    pub fn parse(defaults: &'a [u8], machine: &'a [u8]) -> Self {
+    /// Reads a command line.
+    pub fn parse(text: &'a [u8]) -> Self {
         let mut line = CommandLine {
-            texts: [defaults, machine],
+            text,
             root: None,
             root_type: None,
             root_flags: b"",
             read_only: true,
             patience: Patience::For(PATIENCE),
-            root_delay: Duration::ZERO,
+            root_delay: 0,
             init: None,
             on_fail: OnFail::Panic,
             any_kernel: false,
         };
-        line.clone().words().for_each(|word| line.take(word));
+        for word in Words::new(text) {
+            line.take(word);
+        }
         line
     }
 
-    /// All words, the image's own first.
-    pub fn words(&self) -> impl Iterator<Item = Word<'a>> + use<'a> {
-        let [defaults, machine] = self.texts;
-        Words::new(defaults).chain(Words::new(machine))
+    /// All words.
+    pub fn words(&self) -> Words<'a> {
+        Words::new(self.text)
     }
 
     /// Whether `modprobe.blacklist=` names the module.
     pub fn blacklists(&self, module: &[u8]) -> bool {
-        self.words()
-            .filter(|word| same_name(word.key, b"modprobe.blacklist"))
-            .filter_map(|word| word.value)
-            .any(|names| names.split(|&byte| byte == b',').any(|name| same_name(name, module)))
+        self.parameters(b"modprobe").any(|word| {
+            let names = if word.key == b"blacklist" { word.value.unwrap_or_default() } else { b"" };
+            names.split(|&byte| byte == b',').any(|name| same_name(name, module))
+        })
     }
 
     /// The parameters given to a module as `module.parameter` or `module.parameter=value`.
     pub fn parameters<'m>(&self, module: &'m [u8]) -> impl Iterator<Item = Word<'a>> + use<'a, 'm> {
         self.words().filter_map(move |word| {
             let dot = word.key.iter().position(|&byte| byte == b'.')?;
-            let (name, parameter) = word.key.split_at_checked(dot)?;
-            let key = parameter.get(1..)?;
-            (same_name(name, module) && !key.is_empty()).then_some(Word { key, value: word.value })
+            let key = word.key.get(dot + 1..)?;
+            (same_name(word.key.get(..dot)?, module) && !key.is_empty()).then_some(Word { key, value: word.value })
         })
     }
 
+    #[inline(never)]
     fn take(&mut self, word: Word<'a>) {
-        let seconds = |text: &[u8]| parse_number(text).map(Duration::from_secs);
-        match (word.key, word.value) {
-            (b"root", Some(value)) => self.root = Some(value),
-            (b"rootfstype", Some(value)) => self.root_type = Some(value),
-            (b"rootflags", Some(value)) => self.root_flags = value,
-            (b"ro", None) => self.read_only = true,
-            (b"rw", None) => self.read_only = false,
-            (b"rootwait", None) => self.patience = Patience::Forever,
-            (b"rootwait", Some(value)) => self.patience = seconds(value).map_or(self.patience, Patience::For),
-            (b"rootdelay", Some(value)) => self.root_delay = seconds(value).unwrap_or(self.root_delay),
-            (b"init", Some(value)) => self.init = Some(value),
-            (b"modstrap.onfail", Some(value)) => {
-                self.on_fail = match value {
-                    b"reboot" => OnFail::Reboot,
-                    b"poweroff" => OnFail::PowerOff,
-                    b"halt" => OnFail::Halt,
-                    b"shell" => OnFail::Shell,
-                    _ => OnFail::Panic,
-                }
-            }
-            (b"modstrap.anykernel", value) => self.any_kernel = value.is_none_or(|value| value != b"0"),
+        let seconds = |text: &[u8]| parse_number(text)?.checked_mul(1000);
+        let has_value = word.value.is_some();
+        let value = word.value.unwrap_or_default();
+        match (place(WORDS, word.key), has_value) {
+            (Some(0), true) => self.root = Some(value),
+            (Some(1), true) => self.root_type = Some(value),
+            (Some(2), true) => self.root_flags = value,
+            (Some(3), false) => self.read_only = true,
+            (Some(4), false) => self.read_only = false,
+            (Some(5), false) => self.patience = Patience::Forever,
+            (Some(5), true) => self.patience = seconds(value).map_or(self.patience, Patience::For),
+            (Some(6), true) => self.root_delay = seconds(value).unwrap_or(self.root_delay),
+            (Some(7), true) => self.init = Some(value),
+            (Some(8), true) => self.on_fail = OnFail::from_place(place(ON_FAIL, value)),
+            (Some(9), _) => self.any_kernel = value != b"0",
             _ => {}
         }
     }
@@ -215,8 +221,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_counts_and_the_machine_comes_last() {
-        let line = CommandLine::parse(b"root=/dev/sda1 rw init=/a", b"root=UUID=x ro root=/dev/vda -- root=/dev/no");
+    fn the_last_word_counts() {
+        let line = CommandLine::parse(b"root=/dev/sda1 rw init=/a root=UUID=x ro root=/dev/vda -- root=/dev/no");
         assert_eq!(line.root, Some(b"/dev/vda".as_slice()));
         assert!(line.read_only);
         assert_eq!(line.init, Some(b"/a".as_slice()));
@@ -225,19 +231,18 @@ mod tests {
 
     #[test]
     fn reads_waits() {
-        let line = |text| CommandLine::parse(b"", text);
+        let line = |text| CommandLine::parse(text);
         assert_eq!(line(b"rootwait").patience, Patience::Forever);
-        assert_eq!(line(b"rootwait=7").patience, Patience::For(Duration::from_secs(7)));
+        assert_eq!(line(b"rootwait=7").patience, Patience::For(7000));
         assert_eq!(line(b"rootwait=x").patience, Patience::For(PATIENCE));
-        assert_eq!(line(b"rootdelay=3").root_delay, Duration::from_secs(3));
+        assert_eq!(line(b"rootdelay=3").root_delay, 3000);
         assert_eq!(line(b"modstrap.onfail=poweroff").on_fail, OnFail::PowerOff);
     }
 
     #[test]
     fn finds_parameters_and_blacklists() {
         let line = CommandLine::parse(
-            b"usb-storage.delay_use=3",
-            b"modprobe.blacklist=floppy,pcspkr modprobe.blacklist=i2c-i801 usb_storage.quirks=1:2:u usb_storage.x . a.",
+            b"usb-storage.delay_use=3 modprobe.blacklist=floppy,pcspkr modprobe.blacklist=i2c-i801 usb_storage.quirks=1:2:u usb_storage.x . a.",
         );
         let given: Vec<_> = line.parameters(b"usb_storage").collect();
         assert_eq!(given.len(), 3);

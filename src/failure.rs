@@ -9,11 +9,10 @@ use rustix::system::{RebootCommand, reboot};
 use crate::cmdline::OnFail;
 use crate::device::{disks, undriven};
 use crate::module::Modules;
-use crate::report::{Level, Line, Log, explain};
+use crate::report::{Level, Line, Log, push_errno};
 use crate::root::search::describe;
 use crate::sys::{Program, console, exit};
-use crate::table::Damage;
-use crate::text::Text;
+use crate::table::{Damage, glob};
 
 /// What kind of problem ends a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,86 +53,73 @@ pub enum Problem {
     NoInit,
     /// The `init=` that was asked for is not there.
     NoSuchInit,
-    /// The old root is not an initramfs, or the new one is no file system of its own.
-    NotAnInitramfs,
     /// A step of the handoff failed.
     HandOff,
 }
 
-/// Why a boot cannot go on.
-#[derive(Clone)]
-pub struct Failure {
-    problem: Problem,
-    subject: Text<160>,
-    detail: Text<160>,
-    errno: Option<Errno>,
-}
+/// A boot cannot go on. Why is noted in the [`Log`], which whoever makes a failure has at hand: so a failure costs
+/// nothing to pass on.
+#[derive(Debug)]
+pub struct Failure(());
 
 impl Failure {
-    /// A failure about something, which the sentence names.
-    pub fn new(problem: Problem, subject: &[&[u8]]) -> Failure {
-        Failure { problem, subject: Text::of(subject), detail: Text::new(), errno: None }
-    }
-
-    /// The failure of a table that is none.
-    pub fn from_damage(damage: Damage, path: &str) -> Failure {
-        let problem = match damage {
-            Damage::NotATable => Problem::NotATable,
-            Damage::Version(_) => Problem::TableVersion,
-            Damage::Length | Damage::Section | Damage::Checksum => Problem::TableDamaged,
-        };
-        Failure::new(problem, &[path.as_bytes()])
-    }
-
-    /// Adds the second thing that the sentence names.
-    pub fn with_detail(mut self, detail: &[&[u8]]) -> Failure {
-        self.detail = Text::of(detail);
-        self
-    }
-
-    /// Adds the kernel's reason.
-    pub fn with_errno(mut self, errno: Errno) -> Failure {
-        self.errno = Some(errno);
-        self
-    }
-
-    /// The failure in one sentence: what it is about stands where `%` does, the detail where `&` does.
-    pub fn sentence(&self) -> Line {
-        let pattern: &[u8] = match self.problem {
-            Problem::NotFirst => b"this is the init of an initramfs: the kernel starts it, as process 1",
-            Problem::KernelMount => b"cannot mount %",
-            Problem::ImageFile => b"the image's % cannot be read",
-            Problem::NotATable => b"% is no module table: build the image anew",
-            Problem::TableVersion => b"% is a table of another format version: loader and builder do not belong together",
-            Problem::TableDamaged => b"% is damaged: build the image anew, and check the memory and the medium it was read from",
-            Problem::OtherRelease => b"the image was built for kernel %, but this is kernel &",
-            Problem::OtherBuild => b"the image was built for another build of kernel %",
-            Problem::NoRoot => b"the command line has no root=",
-            Problem::RootForm => b"root=% is of no form that is known here",
-            Problem::Events => b"cannot listen to the kernel's events",
-            Problem::RootMissing => b"root=% did not appear",
-            Problem::Unrecognised => b"% holds no file system that is known here: give rootfstype=",
-            Problem::NotAFileSystem => b"% holds &, which cannot be mounted as a root",
-            Problem::NoFileSystem => b"% holds &, for which neither the kernel nor the image has a module: build the image with --include &",
-            Problem::RootMount => b"cannot mount % as &",
-            Problem::NoInit => b"% has no init: tried /sbin/init, /etc/init, /bin/init, /bin/sh",
-            Problem::NoSuchInit => b"% has no executable init=&",
-            Problem::NotAnInitramfs => b"refusing to leave this root: %",
-            Problem::HandOff => b"cannot %",
-        };
+    /// Notes a problem. The sentence names `subject` where its pattern has `%`, and `detail` where it has `&`; the
+    /// kernel's reason comes last.
+    #[inline(never)]
+    pub fn new(log: &mut Log, problem: Problem, subject: &[u8], detail: &[u8], errno: Option<Errno>) -> Failure {
         let mut line = Line::new();
-        for &byte in pattern {
+        for &byte in problem.pattern() {
             match byte {
-                b'%' => line.push(self.subject.as_bytes()),
-                b'&' => line.push(self.detail.as_bytes()),
+                b'%' => line.push(subject),
+                b'&' => line.push(detail),
                 byte => line.push(&[byte]),
             }
         }
-        if let Some(errno) = self.errno {
+        if let Some(errno) = errno {
             line.push(b": ");
-            line.push(explain(errno).as_bytes());
+            push_errno(&mut line, b"", errno);
         }
-        line
+        log.reason = line;
+        Failure(())
+    }
+}
+
+impl Problem {
+    /// The sentences, in the order of the problems.
+    const PATTERNS: &[u8] = b"\
+this is the init of an initramfs: the kernel starts it, as process 1\0\
+cannot mount %\0\
+the image's % cannot be read\0\
+% is no module table: build the image anew\0\
+% is a table of another format version: loader and builder do not belong together\0\
+% is damaged: build the image anew, and check the memory and the medium it was read from\0\
+the image was built for kernel %, but this is kernel &\0\
+the image was built for another build of kernel %\0\
+the command line has no root=\0\
+root=% is of no form that is known here\0\
+cannot listen to the kernel's events\0\
+root=% did not appear\0\
+% holds no file system that is known here: give rootfstype=\0\
+% holds &, which cannot be mounted as a root\0\
+% holds &, for which neither the kernel nor the image has a module: build the image with --include &\0\
+cannot mount % as &\0\
+% has no init: tried /sbin/init, /etc/init, /bin/init, /bin/sh\0\
+% has no executable init=&\0\
+cannot hand over to %";
+
+    /// The sentence for it.
+    fn pattern(self) -> &'static [u8] {
+        Self::PATTERNS.split(|&byte| byte == 0).nth(self as usize).unwrap_or_default()
+    }
+}
+
+impl From<Damage> for Problem {
+    fn from(damage: Damage) -> Problem {
+        match damage {
+            Damage::NotATable => Problem::NotATable,
+            Damage::Version(_) => Problem::TableVersion,
+            Damage::Length | Damage::Section | Damage::Checksum => Problem::TableDamaged,
+        }
     }
 }
 
@@ -164,20 +150,18 @@ pub fn survey(modules: &Modules, log: &mut Log) {
 /// How many devices without a driver a report lists.
 const UNDRIVEN: usize = 16;
 
-/// Whether a device is of a bus that disks hang on; a PCI device must say that it is mass storage, a serial bus
-/// controller (USB and the like), or of no class that could be told.
+/// Modaliases of the buses that disks hang on. A PCI device must say that it is mass storage, a bus controller like USB,
+/// an SD host, or older than such classes.
+const WAYS_TO_A_DISK: &[u8] = b"virtio:*\0usb:*\0scsi:*\0nvme*\0mmc:*\0vmbus:*\0xen:*\0sdio:*\0of:*\0\
+    pci:*bc0[01]*\0pci:*bc0C03*\0pci:*bc0805*";
+
 fn may_lead_to_a_disk(modalias: &[u8]) -> bool {
-    const BUSES: [&[u8]; 9] =
-        [b"virtio:", b"usb:", b"scsi:", b"nvme", b"mmc:", b"vmbus:", b"xen:", b"sdio:", b"of:"];
-    const PCI_CLASSES: [&[u8]; 4] = [b"bc00", b"bc01", b"bc0C03", b"bc0805"];
-    let has = |part: &&[u8]| modalias.windows(part.len()).any(|window| window == *part);
-    BUSES.iter().any(|bus| modalias.starts_with(bus))
-        || modalias.starts_with(b"pci:") && PCI_CLASSES.iter().any(has)
+    WAYS_TO_A_DISK.split(|&byte| byte == 0).any(|pattern| glob::matches(pattern, modalias))
 }
 
 /// Says why, as the last line, and ends.
-pub fn end(failure: &Failure, on_fail: OnFail, program: &mut Program, log: &mut Log) -> ! {
-    let sentence = failure.sentence();
+pub fn end(Failure(()): Failure, on_fail: OnFail, program: &mut Program, log: &mut Log) -> ! {
+    let sentence = log.reason.clone();
     if on_fail == OnFail::Shell {
         log.say(Level::Error, &[b"cannot boot: ", sentence.as_bytes(), b"; starting a shell"]);
         start_shell(program, log);

@@ -1,19 +1,20 @@
 //! Small files and directories, as /proc and /sys are full of them.
 
+use core::ffi::CStr;
+
 use rustix::fs::{self, Access, CWD, Mode, OFlags, RawDir, readlinkat_raw};
 use rustix::io;
-use rustix::path::Arg;
 
 use crate::text::Text;
 
-/// A path; none that the loader makes is longer.
+/// A path or a name; none that the loader makes is longer.
 pub type Path = Text<256>;
 
 /// What a directory is read through, a buffer at a time.
 const DIRECTORY_BUFFER: usize = 2048;
 
 /// Reads a file from its start into `buffer`, as far as it fits.
-pub fn read<'b>(path: impl Arg, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+pub fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
     let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut length = 0;
     while let Some(space) = buffer.get_mut(length..).filter(|space| !space.is_empty()) {
@@ -26,25 +27,25 @@ pub fn read<'b>(path: impl Arg, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
 }
 
 /// Writes a file that exists, at once.
-pub fn write(path: impl Arg, content: &[u8]) -> io::Result<()> {
+pub fn write(path: &CStr, content: &[u8]) -> io::Result<()> {
     let file = fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     io::write(&file, content).map(drop)
 }
 
 /// Where a symbolic link leads; nowhere if it is none.
-pub fn link<'b>(path: impl Arg, buffer: &'b mut [u8]) -> &'b [u8] {
+pub fn link<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
     let length = readlinkat_raw(CWD, path, &mut *buffer).unwrap_or(0);
     buffer.get(..length).unwrap_or_default()
 }
 
 /// Whether there is something at this path.
-pub fn exists(path: impl Arg) -> bool {
+pub fn exists(path: &CStr) -> bool {
     fs::access(path, Access::EXISTS).is_ok()
 }
 
 /// Calls `visit` for each name in a directory, in the kernel's order, until it returns false. A directory that cannot
 /// be read has no names.
-pub fn list(path: impl Arg, visit: &mut dyn FnMut(&[u8]) -> bool) {
+pub fn list(path: &CStr, visit: &mut dyn FnMut(&[u8]) -> bool) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(directory) = fs::openat(CWD, path, flags, Mode::empty()) else { return };
     let mut buffer = [core::mem::MaybeUninit::uninit(); DIRECTORY_BUFFER];

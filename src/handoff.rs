@@ -12,6 +12,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::cmdline::CommandLine;
 use crate::file::Path;
+use crate::report::Log;
 use crate::failure::{Failure, Problem};
 use crate::root::mount::{MOUNT_POINT, Mounted};
 use crate::sys::Program;
@@ -29,12 +30,13 @@ const KERNEL_MOUNTS: [(&CStr, &CStr, &CStr, MountFlags, &CStr); 4] = {
 };
 
 /// Mounts the kernel's file systems; one that the kernel has mounted itself is fine.
-pub fn mount_kernel_file_systems() -> Result<(), Failure> {
+#[inline(never)]
+pub fn mount_kernel_file_systems(log: &mut Log) -> Result<(), Failure> {
     for (place, _, kind, flags, options) in KERNEL_MOUNTS {
         let _ = fs::mkdir(place, Mode::from_raw_mode(0o755));
         match mount(kind, place, kind, flags, options) {
             Ok(()) | Err(Errno::BUSY) => {}
-            Err(errno) => return Err(Failure::new(Problem::KernelMount, &[place.to_bytes()]).with_errno(errno)),
+            Err(errno) => return Err(Failure::new(log, Problem::KernelMount, place.to_bytes(), b"", Some(errno))),
         }
     }
     Ok(())
@@ -44,18 +46,19 @@ pub fn mount_kernel_file_systems() -> Result<(), Failure> {
 const INITS: [&CStr; 4] = [c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
 
 /// The init to become: the one that was asked for, or the first of the kernel's own list that is there.
-pub fn find_init(root: &Mounted, cmdline: &CommandLine) -> Result<Path, Failure> {
-    let failure = |problem| Failure::new(problem, &[root.source.as_bytes()]);
-    let directory = open_directory(MOUNT_POINT).map_err(|errno| failure(Problem::NoInit).with_errno(errno))?;
+#[inline(never)]
+pub fn find_init(root: &Mounted, cmdline: &CommandLine, log: &mut Log) -> Result<Path, Failure> {
+    let mut failure = |problem, detail, errno| Failure::new(log, problem, root.source.as_bytes(), detail, errno);
+    let directory = open_directory(MOUNT_POINT).map_err(|errno| failure(Problem::NoInit, b"", Some(errno)))?;
     if let Some(asked) = cmdline.init {
         let path = Path::of(&[asked]);
         return match executable(&directory, path.as_c_str()) {
             Ok(()) => Ok(path),
-            Err(errno) => Err(failure(Problem::NoSuchInit).with_detail(&[asked]).with_errno(errno)),
+            Err(errno) => Err(failure(Problem::NoSuchInit, asked, Some(errno))),
         };
     }
     let found = INITS.into_iter().find(|path| executable(&directory, path).is_ok());
-    found.map(|path| Path::of(&[path.to_bytes()])).ok_or_else(|| failure(Problem::NoInit))
+    found.map(|path| Path::of(&[path.to_bytes()])).ok_or_else(|| failure(Problem::NoInit, b"", None))
 }
 
 /// Whether a path leads to an executable file, links followed as they will be once this directory is the root.
@@ -67,18 +70,23 @@ fn executable(root: &OwnedFd, path: &CStr) -> Result<(), Errno> {
 }
 
 /// Makes the mounted root the root, frees the initramfs, and becomes the real init. Comes back only with a failure.
-pub fn hand_off(program: &mut Program, init: &Path) -> Failure {
-    let Err(failure) = switch_root() else {
-        reopen_console();
-        let errno = program.become_other(init.as_c_str());
-        return Failure::new(Problem::HandOff, &[b"run ", init.as_bytes()]).with_errno(errno);
+#[inline(never)]
+pub fn hand_off(program: &mut Program, init: &Path, log: &mut Log) -> Failure {
+    let (step, errno) = match switch_root() {
+        Ok(()) => {
+            reopen_console();
+            (init.as_bytes(), program.become_other(init.as_c_str()))
+        }
+        Err((step, errno)) => (step, errno),
     };
-    failure
+    Failure::new(log, Problem::HandOff, step, b"", Some(errno))
 }
 
-fn switch_root() -> Result<(), Failure> {
-    let step = |what: &'static [u8]| move |errno| Failure::new(Problem::HandOff, &[what]).with_errno(errno);
-    let old_root = open_directory(c"/").map_err(step(b"open the initramfs"))?;
+/// A step of the handoff, in words, and why it failed.
+type Misstep = (&'static [u8], Errno);
+
+fn switch_root() -> Result<(), Misstep> {
+    let old_root = open_directory(c"/").map_err(|errno| (&b"the initramfs"[..], errno))?;
     check_is_initramfs(&old_root)?;
     for (place, new_place, ..) in KERNEL_MOUNTS {
         // A root without such a directory does without; the mount must not stay behind, though.
@@ -86,33 +94,38 @@ fn switch_root() -> Result<(), Failure> {
             let _ = unmount(place, UnmountFlags::DETACH);
         }
     }
-    chdir(MOUNT_POINT).map_err(step(b"enter the root"))?;
-    // Since Linux 7.0 an initramfs can be pivoted away, and is freed whole. Before, the root is moved over it, and the
-    // files are deleted. Process 1 itself changes its root: it shares it with the kernel's threads, and thus with the
-    // helpers that they start.
+    change_root(&old_root).map_err(|errno| (&b"the new root"[..], errno))
+}
+
+/// Since Linux 7.0 an initramfs can be pivoted away, and is freed whole. Before, the root is moved over it, and its
+/// files are deleted. Process 1 itself changes its root: it shares it with the kernel's threads, and thus with the
+/// helpers that they start.
+#[inline(never)]
+fn change_root(old_root: &OwnedFd) -> Result<(), Errno> {
+    chdir(MOUNT_POINT)?;
     if pivot_root(c".", c".").is_ok() {
-        return unmount(c".", UnmountFlags::DETACH).map_err(step(b"free the initramfs"));
+        return unmount(c".", UnmountFlags::DETACH);
     }
-    mount_move(c".", c"/").map_err(step(b"move the root"))?;
-    chroot(c".").map_err(step(b"change the root"))?;
-    chdir(c"/").map_err(step(b"enter the root"))?;
-    delete_below(&old_root, 0);
+    mount_move(c".", c"/")?;
+    chroot(c".")?;
+    chdir(c"/")?;
+    delete_below(old_root, 0);
     Ok(())
 }
 
 /// Refuses to delete what is no initramfs, or what the root is a part of.
-fn check_is_initramfs(old_root: &OwnedFd) -> Result<(), Failure> {
+#[inline(never)]
+fn check_is_initramfs(old_root: &OwnedFd) -> Result<(), Misstep> {
     const RAMFS: u64 = 0x8584_58f6;
     const TMPFS: u64 = 0x0102_1994;
-    let refusal = |why: &'static [u8]| Failure::new(Problem::NotAnInitramfs, &[why]);
-    let magic = fs::fstatfs(old_root).map_err(|_| refusal(b"it cannot be examined"))?.f_type;
-    if ![RAMFS, TMPFS].contains(&(u64::from(magic as u32))) {
-        return Err(refusal(b"it is neither a ramfs nor a tmpfs"));
+    let magic = fs::fstatfs(old_root).map_or(0, |status| u64::from(status.f_type as u32));
+    if ![RAMFS, TMPFS].contains(&magic) {
+        return Err((b"a root that is neither a ramfs nor a tmpfs", Errno::INVAL));
     }
     let devices = fs::fstat(old_root).and_then(|old| Ok((old.st_dev, fs::stat(MOUNT_POINT)?.st_dev)));
     match devices {
         Ok((old, new)) if old != new => Ok(()),
-        _ => Err(refusal(b"nothing is mounted on /root")),
+        _ => Err((b"/root, where nothing is mounted", Errno::INVAL)),
     }
 }
 

@@ -6,11 +6,12 @@ use crate::cmdline::CommandLine;
 use crate::file;
 use crate::failure::{Failure, Problem};
 use crate::report::{Level, Log};
-use crate::table::Table;
+use crate::table::{Table, glob};
 
 /// Another release ends the boot: no module would load, or worse, one would. Another build of the same release, a
 /// kernel developer's everyday case, is warned of where symbol versions protect from the worst, and ends it elsewhere.
 /// `modstrap.anykernel` makes warnings of both.
+#[inline(never)]
 pub fn check(table: &Table, cmdline: &CommandLine, log: &mut Log) -> Result<(), Failure> {
     let system = uname();
     let running = system.release().to_bytes();
@@ -21,10 +22,11 @@ pub fn check(table: &Table, cmdline: &CommandLine, log: &mut Log) -> Result<(), 
     } else {
         return Ok(());
     };
-    let failure = Failure::new(problem, &[table.release()]).with_detail(&[running]);
-    let protected = table.vermagic().split(|&byte| byte == b' ').any(|word| word == b"modversions");
+    let failure = Failure::new(log, problem, table.release(), running, None);
+    let protected = glob::matches(b"*modversions*", table.vermagic());
     if cmdline.any_kernel || (problem == Problem::OtherBuild && protected) {
-        log.say(Level::Warning, &[&failure.sentence().as_bytes(), b": going on"]);
+        let reason = log.reason.clone();
+        log.say(Level::Warning, &[reason.as_bytes(), b": going on"]);
         return Ok(());
     }
     Err(failure)
@@ -39,6 +41,7 @@ fn is_other_build(expected: &[u8]) -> bool {
 
 /// The GNU build id among ELF notes (elf(5)): three words in the machine's byte order (the lengths of name and
 /// description, the type), then both, each padded to four bytes.
+#[inline(never)]
 pub fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
     const GNU_BUILD_ID: u32 = 3;
     loop {

@@ -6,7 +6,7 @@ use rustix::io::{self, Errno};
 
 use crate::file;
 use crate::sys::console;
-use crate::text::Text;
+use crate::text::{Text, entry};
 
 /// A line of the kernel log: the kernel takes no longer record than 1 KiB (kernel/printk/printk.c).
 pub type Line = Text<976>;
@@ -26,6 +26,8 @@ pub enum Level {
 pub struct Log {
     kmsg: Option<OwnedFd>,
     lines: u8,
+    /// Why the boot cannot go on: the sentence of the latest failure.
+    pub reason: Line,
 }
 
 /// The kernel lets ten lines pass for each time the log was opened and silently drops more for five seconds
@@ -35,7 +37,7 @@ const LINES_PER_OPENING: u8 = 8;
 impl Log {
     /// A log that is not open yet: its lines go to standard error, which is the console.
     pub const fn new() -> Log {
-        Log { kmsg: None, lines: 0 }
+        Log { kmsg: None, lines: 0, reason: Line::new() }
     }
 
     /// Opens the kernel log, now that /dev and /proc are there.
@@ -69,35 +71,37 @@ impl Log {
     }
 }
 
-/// An error number in words, and the number for those who search for it.
-pub fn explain(errno: Errno) -> Text<96> {
-    let words: &[u8] = match errno {
-        Errno::PERM => b"operation not permitted",
-        Errno::NOENT => b"no such file or device",
-        Errno::IO => b"input/output error",
-        Errno::NXIO => b"no such device or address",
-        Errno::NOMEM => b"out of memory",
-        Errno::ACCESS => b"permission denied",
-        Errno::BUSY => b"busy",
-        Errno::EXIST => b"already there",
-        Errno::NODEV => b"no such device or file system type",
-        Errno::NOTDIR => b"not a directory",
-        Errno::INVAL => b"invalid argument",
-        Errno::NOEXEC => b"not an executable of this machine",
-        Errno::ROFS => b"read-only",
-        Errno::LOOP => b"too many symbolic links",
-        Errno::NOMEDIUM => b"no medium",
-        Errno::UCLEAN => b"the file system is damaged or needs checking",
-        Errno::NOTBLK => b"not a block device",
-        Errno::NAMETOOLONG => b"name too long",
-        Errno::TIMEDOUT => b"timed out",
-        Errno::NODATA => b"empty",
-        Errno::BADMSG => b"corrupted data",
-        Errno::OPNOTSUPP => b"not supported by this kernel",
-        _ => b"error",
-    };
-    let mut text = Text::of(&[words, b" (errno "]);
-    text.push_number(errno.raw_os_error().unsigned_abs().into());
-    text.push(b")");
-    text
+/// Adds what an error number means, by the first list that knows it, and the number for those who search for it. The
+/// lists are of [`entry`]'s form; the numbers are those of all architectures but MIPS and its like, on which errors from
+/// 35 on are numbered otherwise and remain numbers.
+pub fn push_errno(line: &mut Line, meanings: &'static [u8], errno: Errno) {
+    const COMMON: &[u8] = b"\
+\x01operation not permitted\0\
+\x02no such file or device\0\
+\x05input/output error\0\
+\x06no such device or address\0\
+\x0cout of memory\0\
+\x0dpermission denied\0\
+\x0fnot a block device\0\
+\x10busy\0\
+\x11already there\0\
+\x13no such device or file system type\0\
+\x14not a directory\0\
+\x16invalid argument\0\
+\x08not an executable of this machine\0\
+\x1eread-only\0\
+\x24name too long\0\
+\x28too many symbolic links\0\
+\x3dempty\0\
+\x4acorrupted data\0\
+\x5fnot supported by this kernel\0\
+\x6etimed out\0\
+\x75the file system is damaged or needs checking\0\
+\x7bno medium";
+    let number = errno.raw_os_error().unsigned_abs();
+    let meaning = entry(meanings, number as u8).or_else(|| entry(COMMON, number as u8)).unwrap_or(b"error");
+    line.push(meaning);
+    line.push(b" (errno ");
+    line.push_number(number.into());
+    line.push(b")");
 }

@@ -2,61 +2,62 @@
 
 use core::ffi::CStr;
 
+use heapless::{Vec, VecView};
+
 /// A text of fewer than `N` bytes, with a NUL behind it. What does not fit is cut off, and [`Text::is_cut`] says so.
-#[derive(Clone, Copy)]
-pub struct Text<const N: usize> {
-    bytes: [u8; N],
-    length: usize,
-    cut: bool,
-}
+///
+/// The bytes end in the NUL, but for an empty text that may have none, and one that was cut: it fills all `N` bytes.
+pub struct Text<const N: usize>(Vec<u8, N>);
 
 impl<const N: usize> Text<N> {
     /// An empty text.
     pub const fn new() -> Self {
-        Text { bytes: [0; N], length: 0, cut: false }
+        Text(Vec::new())
     }
 
     /// The parts, one after the other.
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut text = Self::new();
-        parts.iter().for_each(|part| text.push(part));
+        append_all(text.0.as_mut_view(), parts);
         text
     }
 
     /// Adds to the end.
     pub fn push(&mut self, part: &[u8]) {
-        // The last byte is never written: the NUL of `as_c_str`.
-        let space = self.bytes.get_mut(self.length..N - 1).unwrap_or_default();
-        for (to, from) in space.iter_mut().zip(part) {
-            *to = *from;
-        }
-        self.cut |= space.len() < part.len();
-        self.length += part.len().min(space.len());
+        append(self.0.as_mut_view(), part);
     }
 
     /// Adds a number, in decimal.
     pub fn push_number(&mut self, number: u64) {
-        self.push(Decimal::new(number).as_bytes());
+        append_number(self.0.as_mut_view(), number);
     }
 
     /// Whether something did not fit.
     pub fn is_cut(&self) -> bool {
-        self.cut
+        self.0.is_full() && self.0.last() != Some(&0)
     }
 
     /// The text.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.0.strip_suffix(b"\0").unwrap_or(&self.0)
     }
 
     /// The text, to be changed in place.
     pub fn as_bytes_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..self.length).unwrap_or_default()
+        let length = self.as_bytes().len();
+        self.0.get_mut(..length).unwrap_or_default()
     }
 
-    /// The text as system calls take it; up to its first NUL, should it hold one.
+    /// The text as system calls take it, up to its first NUL, should it hold one; empty if it was cut, since no part of
+    /// a path is a path.
     pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> Clone for Text<N> {
+    fn clone(&self) -> Self {
+        Self::of(&[self.as_bytes()])
     }
 }
 
@@ -64,6 +65,41 @@ impl<const N: usize> Default for Text<N> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+// The code stands here once, for texts of all capacities.
+
+#[inline(never)]
+fn append(bytes: &mut VecView<u8>, part: &[u8]) {
+    if bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    for &byte in part.iter().chain(b"\0") {
+        let _ = bytes.push(byte);
+    }
+}
+
+#[inline(never)]
+fn append_all(bytes: &mut VecView<u8>, parts: &[&[u8]]) {
+    parts.iter().for_each(|part| append(bytes, part));
+}
+
+#[inline(never)]
+fn append_number(bytes: &mut VecView<u8>, number: u64) {
+    append(bytes, Decimal::new(number).as_bytes());
+}
+
+/// The entry of a list that a number marks: entries are a byte with the number, a text and a NUL. Where none has the
+/// number, nothing. As data such a list is a third of a table of pointers, and its search less than a table of jumps.
+#[inline(never)]
+pub fn entry(list: &'static [u8], number: u8) -> Option<&'static [u8]> {
+    list.split(|&byte| byte == 0).find_map(|entry| entry.split_first().filter(|(mark, _)| **mark == number)).map(|(_, text)| text)
+}
+
+/// The place of a word in a list of words that end in NUL.
+#[inline(never)]
+pub fn place(list: &'static [u8], word: &[u8]) -> Option<usize> {
+    list.split(|&byte| byte == 0).position(|entry| entry == word)
 }
 
 /// A number's decimal digits.
@@ -74,6 +110,7 @@ pub struct Decimal {
 
 impl Decimal {
     /// The digits of `number`.
+    #[inline(never)]
     pub fn new(mut number: u64) -> Decimal {
         let mut digits = [b'0'; 20];
         let mut first = digits.len() - 1;

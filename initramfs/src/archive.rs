@@ -93,7 +93,9 @@ impl Archive {
                     if target.starts_with('/') {
                         at.clear();
                     }
-                    rest.extend(target.split('/').rev().filter(|part| !part.is_empty() && *part != ".").map(str::to_string));
+                    rest.extend(
+                        target.split('/').rev().filter(|part| !part.is_empty() && *part != ".").map(str::to_string),
+                    );
                 }
                 Some(_) => {}
             }
@@ -188,7 +190,8 @@ fn read_one(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, &[u8])> {
             let end = usize::try_from(cursor.position())?;
             return Ok((entries, bytes.get(end..).unwrap_or_default()));
         }
-        let content = bytes.get(start..start + size as usize).with_context(|| format!("its entry {path} is cut off"))?;
+        let content =
+            bytes.get(start..start + size as usize).with_context(|| format!("its entry {path} is cut off"))?;
         entries.push(Entry { path, mode, content });
     }
 }

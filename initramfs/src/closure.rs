@@ -39,7 +39,13 @@ impl<'a> Graph<'a> {
     /// Everything to load with `module`, in order.
     pub fn closure(&self, module: usize) -> Result<Vec<Link>> {
         let hard = self.hard(module)?;
-        let mut order = Order { graph: self, open: Vec::new(), sequence: Vec::new(), placed: HashSet::new(), later: VecDeque::new() };
+        let mut order = Order {
+            graph: self,
+            open: Vec::new(),
+            sequence: Vec::new(),
+            placed: HashSet::new(),
+            later: VecDeque::new(),
+        };
         order.place(module)?;
         while let Some(postponed) = order.later.pop_front() {
             order.place(postponed)?;
@@ -58,7 +64,8 @@ impl<'a> Graph<'a> {
         open.push(module);
         for &dependency in &self.edges(module)?.hard {
             if let Some(start) = open.iter().position(|&opened| opened == dependency) {
-                let names: Vec<&str> = open[start..].iter().chain([&dependency]).map(|&index| self.name(index)).collect();
+                let names: Vec<&str> =
+                    open[start..].iter().chain([&dependency]).map(|&index| self.name(index)).collect();
                 bail!("modules that depend on each other can never be loaded: {}", names.join(" -> "));
             }
             if !closed.contains(&dependency) {

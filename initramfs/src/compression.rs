@@ -79,16 +79,17 @@ fn lz4_legacy(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut rest = bytes.get(4..).unwrap_or_default();
     while let Some((size, tail)) = rest.split_first_chunk::<4>() {
         let size = u32::from_le_bytes(*size) as usize;
-        let Some((block, tail)) = tail.split_at_checked(size) else {
-            if tail.is_empty() && !content.is_empty() {
-                break;
-            }
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a block ends before its size says"));
-        };
+        if tail.is_empty() && size == content.len() {
+            return Ok(content);
+        }
+        let Some((block, tail)) = tail.split_at_checked(size) else { break };
         content.extend(lz4_flex::block::decompress(block, LZ4_BLOCK).map_err(io::Error::other)?);
         rest = tail;
     }
-    Ok(content)
+    if rest.is_empty() {
+        return Ok(content);
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a block ends before its size says"))
 }
 
 #[cfg(test)]
@@ -118,8 +119,7 @@ mod tests {
         let mut trailed = packed.to_vec();
         trailed.extend((content().len() as u32).to_le_bytes());
         assert!(format.decompress(&trailed).unwrap() == content(), "{} with its size behind it", format.name());
-        let error = format.decompress(&packed[..packed.len() / 2]).expect_err(format.name());
-        assert!(!error.to_string().is_empty());
+        assert!(format.decompress(&packed[..packed.len() / 2]).is_err(), "{} cut off", format.name());
     }
 
     #[test]

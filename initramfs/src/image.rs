@@ -12,7 +12,8 @@ use crate::archive::{Archive, Node};
 /// Where the loader is: the program that the kernel starts.
 pub const LOADER_PATH: &str = "/init";
 /// What must be there before the loader has mounted anything, and to mount on.
-const DIRECTORIES: [(&str, u32); 5] = [("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("sys", 0o555)];
+const DIRECTORIES: [(&str, u32); 5] =
+    [("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("sys", 0o555)];
 /// The kernel opens it as the standard streams of /init (`console_on_rootfs` in init/main.c).
 const CONSOLE: (&str, u32, (u32, u32)) = ("dev/console", 0o600, (5, 1));
 /// What an archive that stands before ours is padded to.
@@ -36,7 +37,8 @@ pub fn add_skeleton(archive: &mut Archive, parts: &Parts) -> Result<()> {
     }
     let (path, mode, number) = CONSOLE;
     archive.add(path, Node::Device { mode, number })?;
-    let files = [(LOADER_PATH, 0o755, parts.loader), (TABLE_PATH, 0o444, parts.table), (BLOBS_PATH, 0o444, parts.blobs)];
+    let files =
+        [(LOADER_PATH, 0o755, parts.loader), (TABLE_PATH, 0o444, parts.table), (BLOBS_PATH, 0o444, parts.blobs)];
     for (path, mode, content) in files {
         archive.add(path, Node::File { mode, content: content.to_vec() })?;
     }
@@ -56,7 +58,9 @@ pub fn check_output(output: &Path) -> Result<()> {
 pub fn source_date_epoch() -> Result<u32> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(0),
-        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH={text}: not a number of seconds below 2^32")),
+        Ok(text) => {
+            text.parse().with_context(|| format!("SOURCE_DATE_EPOCH={text}: not a number of seconds below 2^32"))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{HumanBytes, HumanCount};
+use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
 use modstrap::table::{Damage, Table, fold, layout};
 use serde::Serialize;
 
@@ -72,7 +73,7 @@ impl Inspection {
             let found = ours.iter().find(|entry| is_at(entry, path));
             found.map(|entry| entry.content).with_context(|| format!("its last archive has no {path}"))
         };
-        let (bytes, blobs) = (file(layout::TABLE_PATH)?, file(layout::BLOBS_PATH)?);
+        let (bytes, blobs) = (file(TABLE_PATH)?, file(BLOBS_PATH)?);
         let table = Table::open(bytes).map_err(|damage| anyhow!("its table: {}", describe(damage)))?;
         let modules = table.modules().map(|id| {
             let module = table.module(id);
@@ -80,10 +81,12 @@ impl Inspection {
             let (raw, packed) = blob(blobs, module.blob).with_context(|| format!("its module {name}"))?;
             Ok(Module { name, class: module.class.name(), raw, packed })
         });
-        let known = [LOADER_PATH, layout::TABLE_PATH, layout::BLOBS_PATH];
+        let known = [LOADER_PATH, TABLE_PATH, BLOBS_PATH];
         let others = ours.iter().filter(|entry| entry.is_file() && !known.iter().any(|path| is_at(entry, path)));
         let early = || early.iter().flatten().filter(|entry| entry.is_file());
-        let files = early().chain(others).map(|entry| File { path: format!("/{}", entry.path), bytes: entry.content.len() as u64 });
+        let files = early()
+            .chain(others)
+            .map(|entry| File { path: format!("/{}", entry.path), bytes: entry.content.len() as u64 });
         Ok(Inspection {
             release: text(table.release()),
             build_id: table.build_id().iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -110,7 +113,8 @@ fn text(bytes: &[u8]) -> String {
 /// The sizes of the blob at `offset`, unpacked and packed, if its checksum fits.
 fn blob(blobs: &[u8], offset: u64) -> Result<(u64, u64)> {
     let blob = usize::try_from(offset).ok().and_then(|offset| blobs.get(offset..)).unwrap_or_default();
-    let number = |at: usize| blob.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u32::from_le_bytes(*field));
+    let number =
+        |at: usize| blob.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u32::from_le_bytes(*field));
     let (raw, packed) = (number(layout::blob::RAW), number(layout::blob::PACKED));
     let checked = blob.get(layout::blob::RAW..layout::blob::HEADER + packed as usize).context("its blob is cut off")?;
     let checksum = blob.first_chunk().map(|checksum| u64::from_le_bytes(*checksum));
@@ -137,13 +141,24 @@ impl fmt::Display for Inspection {
             writeln!(f, "cmdline   {}", self.cmdline)?;
         }
         for Module { name, class, raw, packed } in &self.modules {
-            writeln!(f, "module    {name:32} {class:8} {:>12} {:>12}", HumanCount(*raw).to_string(), HumanCount(*packed).to_string())?;
+            writeln!(
+                f,
+                "module    {name:32} {class:8} {:>12} {:>12}",
+                HumanCount(*raw).to_string(),
+                HumanCount(*packed).to_string()
+            )?;
         }
         for File { path, bytes } in &self.files {
             writeln!(f, "file      {path} {}", HumanCount(*bytes))?;
         }
         let raw = self.modules.iter().map(|module| module.raw).sum();
-        writeln!(f, "modules   {}, {} raw, {} packed", self.modules.len(), HumanBytes(raw), HumanBytes(self.blobs_bytes))?;
+        writeln!(
+            f,
+            "modules   {}, {} raw, {} packed",
+            self.modules.len(),
+            HumanBytes(raw),
+            HumanBytes(self.blobs_bytes)
+        )?;
         write!(
             f,
             "image     {} bytes (loader {}, table {}, modules {}, early {})",

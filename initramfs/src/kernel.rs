@@ -25,7 +25,10 @@ impl Kernel {
     pub fn read(path: &Path) -> Result<Kernel> {
         let image = std::fs::read(path).with_context(|| format!("cannot read the kernel {}", path.display()))?;
         Self::parse(&image).with_context(|| {
-            format!("{}: no kernel release found; give a kernel image such as vmlinuz, Image or vmlinux", path.display())
+            format!(
+                "{}: no kernel release found; give a kernel image such as vmlinuz, Image or vmlinux",
+                path.display()
+            )
         })
     }
 

@@ -152,7 +152,8 @@ impl Knowledge {
             Who::Pattern(who) => pattern(who),
             Who::Disks(_) => None,
             Who::Bus(prefix) => {
-                let known = tree.modules.iter().any(|module| module.aliases.iter().any(|alias| alias.starts_with(prefix)));
+                let known =
+                    tree.modules.iter().any(|module| module.aliases.iter().any(|alias| alias.starts_with(prefix)));
                 (!known).then(|| prefix.clone())
             }
         });
@@ -175,9 +176,10 @@ impl Nature {
         Ok(Nature {
             class: class.context("it begins with neither a class nor a verb")?,
             step: step.context("no such step")?,
-            disks: disks.split(',').filter(|family| *family != "-").try_fold(Disks(0), |set, family| {
-                anyhow::Ok(Disks(set.0 | parse_family(family)?.0))
-            })?,
+            disks: disks
+                .split(',')
+                .filter(|family| *family != "-")
+                .try_fold(Disks(0), |set, family| anyhow::Ok(Disks(set.0 | parse_family(family)?.0)))?,
         })
     }
 }
@@ -245,7 +247,8 @@ fn parse_names(words: &[&str]) -> Result<Vec<Name>> {
 /// A module's place in the kernel's sources: its directory and its name, with '_' for '-'. None for a module whose
 /// path tells of no such place, as those of DKMS and the like.
 fn place(module: &Module) -> Option<String> {
-    let parts: Vec<String> = module.path.parent()?.components().map(|part| normal(&part.as_os_str().to_string_lossy())).collect();
+    let parts: Vec<String> =
+        module.path.parent()?.components().map(|part| normal(&part.as_os_str().to_string_lossy())).collect();
     // `kernel` itself is both the directory of all modules and one of the sources'.
     let parts = if parts.first().is_some_and(|first| first == "kernel") { &parts[1..] } else { &parts[..] };
     let top = parts.iter().position(|part| TOPS.contains(&part.as_str()))?;

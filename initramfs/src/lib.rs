@@ -245,6 +245,7 @@ fn progress(request: &Request, what: &'static str) -> ProgressBar {
     if !request.progress {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg:16} {bar:40} {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{msg:16} {bar:40} {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style).with_message(what)
 }

@@ -9,7 +9,10 @@ use modstrap_initramfs::inspect::Inspection;
 use modstrap_initramfs::{Compress, FileSpec, Hardware, Request};
 
 #[derive(Parser)]
-#[command(version, about = "Builds and inspects initramfs images that load just what stands between a kernel and its root")]
+#[command(
+    version,
+    about = "Builds and inspects initramfs images that load just what stands between a kernel and its root"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -108,9 +108,9 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     match Format::of(&bytes) {
         None => Ok(bytes),
-        Some(format) => format.decompress(&bytes).with_context(|| {
-            format!("{}: its {} compression is damaged or cut off", path.display(), format.name())
-        }),
+        Some(format) => format
+            .decompress(&bytes)
+            .with_context(|| format!("{}: its {} compression is damaged or cut off", path.display(), format.name())),
     }
 }
 
@@ -162,7 +162,8 @@ impl fmt::Display for Machine {
 }
 
 fn section<'a>(file: &object::File<'a>, name: &str) -> Result<&'a [u8]> {
-    let section = file.section_by_name(name).with_context(|| format!("it has no section {name}, so it is no module"))?;
+    let section =
+        file.section_by_name(name).with_context(|| format!("it has no section {name}, so it is no module"))?;
     Ok(section.data()?)
 }
 
@@ -177,5 +178,62 @@ fn name(file: &object::File, machine: Machine) -> Result<String> {
             Ok(normal(name))
         }
         _ => bail!("its section .gnu.linkonce.this_module holds no module name"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::write::{Object, SectionId};
+    use object::{Architecture, BinaryFormat, Endianness, SectionKind};
+
+    fn object(architecture: Architecture, endianness: Endianness, name_at: usize) -> Vec<u8> {
+        let mut object = Object::new(BinaryFormat::Elf, architecture, endianness);
+        let mut section = |name: &[u8], content: &[u8]| -> SectionId {
+            let id = object.add_section(Vec::new(), name.to_vec(), SectionKind::Data);
+            object.append_section_data(id, content, 8);
+            id
+        };
+        let info = b"alias=pci:v*\0\0depends=a-b,c\0softdep=x pre: p post: q-r\0softdep=pre: p2\0weakdep=w\0\
+            firmware=f.bin\0parm=debug:a = b\0vermagic=6.1.0 SMP \0";
+        section(b".modinfo", info);
+        let structure = [&vec![0; name_at][..], b"my-name\0", &[0; 200]].concat();
+        section(b".gnu.linkonce.this_module", &structure);
+        object.write().unwrap()
+    }
+
+    #[test]
+    fn reads_modules_of_every_width_and_byte_order() {
+        let cases = [
+            (Architecture::X86_64, Endianness::Little, 24, "x86_64, 64 bits, little-endian"),
+            (Architecture::Aarch64, Endianness::Little, 24, "AArch64, 64 bits, little-endian"),
+            (Architecture::Arm, Endianness::Little, 12, "ARM, 32 bits, little-endian"),
+            (Architecture::Mips, Endianness::Big, 12, "MIPS, 32 bits, big-endian"),
+            (Architecture::S390x, Endianness::Big, 24, "S/390, 64 bits, big-endian"),
+        ];
+        for (architecture, endianness, name_at, machine) in cases {
+            let module = Module::parse(Path::new("x.ko"), &object(architecture, endianness, name_at)).unwrap();
+            assert_eq!((module.name.as_str(), module.machine.to_string().as_str()), ("my_name", machine));
+        }
+    }
+
+    #[test]
+    fn reads_every_line_of_modinfo() {
+        let bytes = object(Architecture::X86_64, Endianness::Little, 24);
+        let module = Module::parse(Path::new("x.ko"), &bytes).unwrap();
+        assert_eq!(module.depends, ["a_b", "c"]);
+        assert_eq!(module.aliases, ["pci:v*"]);
+        assert_eq!((module.soft_before, module.soft_after), (vec!["p".into(), "p2".into()], vec!["q_r".to_string()]));
+        assert_eq!(module.weak, ["x", "w"]);
+        assert_eq!(module.firmware, ["f.bin"]);
+        assert_eq!((module.vermagic.as_str(), module.machine.has_device_tree()), ("6.1.0 SMP", false));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_not_a_panic() {
+        let bytes = object(Architecture::X86_64, Endianness::Little, 24);
+        for length in 0..bytes.len() {
+            assert!(Module::parse(Path::new("x.ko"), &bytes[..length]).is_err(), "cut to {length}");
+        }
     }
 }

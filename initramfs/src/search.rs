@@ -76,7 +76,8 @@ impl Search {
     /// What decides between files of one module: the smallest wins. `path` is below the tree's directory.
     pub(crate) fn rank(&self, name: &str, path: &Path) -> impl Ord + use<> {
         let directory = path.parent().unwrap_or(Path::new(""));
-        let overridden = self.overrides.iter().position(|(module, below)| module == name && directory == Path::new(below));
+        let overridden =
+            self.overrides.iter().position(|(module, below)| module == name && directory == Path::new(below));
         let named = self.directories.iter().position(|named| named != BUILT_IN && path.starts_with(named));
         let built_in = || self.directories.iter().position(|named| named == BUILT_IN);
         let place = named.or_else(built_in).unwrap_or(usize::MAX);

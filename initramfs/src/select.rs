@@ -76,12 +76,14 @@ impl Selection {
 
     /// The modules in a file of names: a module name or modalias in each line.
     fn listed(&mut self, tree: &Tree, list: &Path) -> Result<BTreeSet<usize>> {
-        let text = std::fs::read_to_string(list).with_context(|| format!("cannot read the list of modules {}", list.display()))?;
+        let text = std::fs::read_to_string(list)
+            .with_context(|| format!("cannot read the list of modules {}", list.display()))?;
         let mut indices = BTreeSet::new();
         for (number, line) in text.lines().enumerate() {
             let name = line.split(" #").next().unwrap_or_default().trim();
             if !name.is_empty() && !name.starts_with('#') {
-                let found = self.ask_for(tree, name).with_context(|| format!("{}, line {}", list.display(), number + 1))?;
+                let found =
+                    self.ask_for(tree, name).with_context(|| format!("{}, line {}", list.display(), number + 1))?;
                 indices.extend(found);
             }
         }
@@ -104,7 +106,13 @@ impl Selection {
 
     /// Adds `wanted`, their closures, their companions, and so on until nothing is missing. Those that the user
     /// `named` are meant to be loaded, so they are candidates whatever they are.
-    fn close(&mut self, tree: &Tree, knowledge: &Knowledge, wanted: BTreeSet<usize>, named: &BTreeSet<usize>) -> Result<()> {
+    fn close(
+        &mut self,
+        tree: &Tree,
+        knowledge: &Knowledge,
+        wanted: BTreeSet<usize>,
+        named: &BTreeSet<usize>,
+    ) -> Result<()> {
         let graph = Graph::new(tree, knowledge);
         let mut open = wanted;
         while let Some(index) = open.pop_first() {

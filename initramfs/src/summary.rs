@@ -73,7 +73,9 @@ impl fmt::Display for Summary {
         }
         match (self.firmware, self.missing_firmware.len()) {
             (false, _) | (_, 0) => {}
-            (true, count) => writeln!(f, "firmware  {count} files that modules may ask for are not there (-v names them)")?,
+            (true, count) => {
+                writeln!(f, "firmware  {count} files that modules may ask for are not there (-v names them)")?
+            }
         }
         for (program, interpreter) in &self.without_interpreter {
             writeln!(f, "warning   {program} cannot start: the image has no {interpreter}")?;

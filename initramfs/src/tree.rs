@@ -84,8 +84,9 @@ impl Tree {
         progress.set_length(files.found.len() as u64);
         let read = |path: &PathBuf| -> Result<Module> {
             let file = directory.join(path);
-            let module = read_file(&file)
-                .and_then(|bytes| Module::parse(path, &bytes).with_context(|| format!("{}: not a sound module", file.display())));
+            let module = read_file(&file).and_then(|bytes| {
+                Module::parse(path, &bytes).with_context(|| format!("{}: not a sound module", file.display()))
+            });
             progress.inc(1);
             module
         };
@@ -154,11 +155,10 @@ impl Tree {
     /// Names of the tree or the kernel that look like `name`, the likest first.
     pub fn similar(&self, name: &str) -> Vec<&str> {
         let name = normal(name);
-        let names = self.modules.iter().map(|module| module.name.as_str()).chain(self.builtin.names.iter().map(String::as_str));
-        let mut scored: Vec<(f64, &str)> = names
-            .map(|known| (strsim::jaro_winkler(&name, known), known))
-            .filter(|(score, _)| *score > 0.85)
-            .collect();
+        let names =
+            self.modules.iter().map(|module| module.name.as_str()).chain(self.builtin.names.iter().map(String::as_str));
+        let mut scored: Vec<(f64, &str)> =
+            names.map(|known| (strsim::jaro_winkler(&name, known), known)).filter(|(score, _)| *score > 0.85).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
         scored.into_iter().take(3).map(|(_, known)| known).collect()
     }
@@ -187,7 +187,8 @@ fn locate(given: &Path, release: &str) -> Result<Location> {
         }
         others.extend(trees_in(&container));
     }
-    let found = if others.is_empty() { "no modules at all".into() } else { format!("only those of {}", others.join(", ")) };
+    let found =
+        if others.is_empty() { "no modules at all".into() } else { format!("only those of {}", others.join(", ")) };
     bail!("{}: no modules of the kernel {release}, {found}", given.display())
 }
 

@@ -214,9 +214,10 @@ impl Boot {
     pub fn run(&self) -> Result<Finished> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let plan = self.plan(&scratch)?;
-        let log = self.log.as_ref().map(|path| {
-            File::create(path).with_context(|| format!("cannot write the console log {}", path.display()))
-        });
+        let log = self
+            .log
+            .as_ref()
+            .map(|path| File::create(path).with_context(|| format!("cannot write the console log {}", path.display())));
         let guest = Guest::start(&plan.program, &plan.arguments)?;
         Run {
             boot: self,
@@ -230,7 +231,7 @@ impl Boot {
             answered: 0,
             searched: 0,
         }
-        .to_the_end(&plan.monitor)
+        .finish(&plan.monitor)
     }
 
     fn plan(&self, scratch: &TempDir) -> Result<Plan> {
@@ -244,7 +245,7 @@ impl Boot {
                 None => platform.qemu.find()?,
             },
             machine: self.machine.clone().unwrap_or_else(|| platform.machine.into()),
-            command_line: self.command_line(&platform),
+            command_line: self.command_line(platform),
             arguments: Vec::new(),
             late: Vec::new(),
             monitor: scratch.path().join("qmp"),
@@ -346,7 +347,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(mut self, monitor: &Path) -> Result<Finished> {
+    fn finish(mut self, monitor: &Path) -> Result<Finished> {
         let limit = self.started + self.boot.timeout;
         let outcome = loop {
             self.plug_in_what_is_due(monitor)?;

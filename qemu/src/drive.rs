@@ -71,7 +71,7 @@ impl Bus {
             Self::Usb => wire(&["qemu-xhci,id=bus{n}"], "usb-storage,bus=bus{n}.0", Bus),
             Self::UsbEhci => wire(&["usb-ehci,id=bus{n}"], "usb-storage,bus=bus{n}.0", Bus),
             Self::Uas => wire(&["qemu-xhci,id=host{n}", "usb-uas,id=bus{n},bus=host{n}.0"], scsi_disk, Bus),
-            Self::Sdhci => wire(&["sdhci-pci,id=bus{n}"], "sd-card,bus=bus{n}.sd-bus", Never),
+            Self::Sdhci => wire(&["sdhci-pci,id=bus{n}"], "sd-card,bus=sd-bus", Never),
             Self::Megasas => wire(&["megasas,id=bus{n}"], scsi_disk, Never),
             Self::Pvscsi => wire(&["pvscsi,id=bus{n}"], scsi_disk, Bus),
             Self::Lsi => wire(&["lsi53c895a,id=bus{n}"], scsi_disk, Never),

@@ -52,9 +52,7 @@ pub fn cache() -> Result<PathBuf> {
 pub fn all() -> Result<Vec<Kernel>> {
     let directory = cache()?.join("kernels");
     let Ok(entries) = fs::read_dir(&directory) else { return Ok(Vec::new()) };
-    let mut kernels: Vec<Kernel> = entries
-        .filter_map(|entry| unpacked(&entry.ok()?.path()))
-        .collect();
+    let mut kernels: Vec<Kernel> = entries.filter_map(|entry| unpacked(&entry.ok()?.path())).collect();
     kernels.sort_by_cached_key(|kernel| Reverse(version_key(&kernel.release)));
     Ok(kernels)
 }

@@ -112,8 +112,7 @@ impl Invocation {
     }
 
     fn output(&mut self, input: &str) -> std::io::Result<Output> {
-        let mut child =
-            self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             // A tool that ends without reading its input says why on its standard error, which is the better message.
             let _ = stdin.write_all(input.as_bytes());

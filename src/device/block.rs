@@ -10,11 +10,10 @@ use rustix::io::{self, Errno};
 use crate::file::{self, Path};
 use crate::root::partition::PartitionId;
 use crate::root::superblock::Superblock;
-use crate::text::{Text, parse_number};
+use crate::text::parse_number;
 
-/// The kernel's name of a block device; it allows 32 bytes (include/linux/blkdev.h, `DISK_NAME_LEN`), and a partition's
-/// number behind it.
-pub type DiskName = Text<40>;
+/// The kernel's name of a block device.
+pub type DiskName = Path;
 
 /// A disk or a partition.
 #[derive(Clone)]
@@ -25,7 +24,7 @@ pub struct Disk {
 /// Calls `visit` for each disk and partition that holds anything, until it returns false.
 pub fn disks(visit: &mut dyn FnMut(&Disk) -> bool) {
     file::list(c"/sys/class/block", &mut |name| {
-        let disk = Disk { name: Text::of(&[name]) };
+        let disk = Disk { name: Path::of(&[name]) };
         disk.number_in(b"size").is_none_or(|sectors| sectors == 0) || visit(&disk)
     });
 }
@@ -33,11 +32,12 @@ pub fn disks(visit: &mut dyn FnMut(&Disk) -> bool) {
 impl Disk {
     /// The disk of this name, if it is there. Names with a directory in them, as in `cciss/c0d0`, are the kernel's with
     /// a `!`.
+    #[inline(never)]
     pub fn named(name: &[u8]) -> Option<Disk> {
-        let mut name = Text::of(&[name]);
+        let mut name = Path::of(&[name]);
         name.as_bytes_mut().iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b'!');
         let disk = Disk { name };
-        (!name.is_cut() && file::exists(disk.attribute(b"dev").as_c_str())).then_some(disk)
+        (!disk.name.is_cut() && file::exists(disk.attribute(b"dev").as_c_str())).then_some(disk)
     }
 
     /// The kernel's name.
@@ -53,9 +53,9 @@ impl Disk {
     }
 
     /// Its device number, as `MAJOR:MINOR`.
-    pub fn device_number(&self) -> Text<24> {
+    pub fn device_number(&self) -> Path {
         let mut buffer = [0; 24];
-        Text::of(&[file::read(self.attribute(b"dev").as_c_str(), &mut buffer).unwrap_or_default().trim_ascii()])
+        Path::of(&[file::read(self.attribute(b"dev").as_c_str(), &mut buffer).unwrap_or_default().trim_ascii()])
     }
 
     /// The number of a partition on its disk; none for a whole disk.
@@ -69,7 +69,7 @@ impl Disk {
         let place = Path::of(&[b"/sys/class/block/", self.name()]);
         let mut link = [0; 256];
         let parent = file::link(place.as_c_str(), &mut link).rsplit(|&byte| byte == b'/').nth(1)?;
-        Some(Disk { name: Text::of(&[parent]) })
+        Some(Disk { name: Path::of(&[parent]) })
     }
 
     /// The other partition of the same disk with this number.
@@ -88,11 +88,13 @@ impl Disk {
     }
 
     /// What is on it, if it is known and the device can be read.
+    #[inline(never)]
     pub fn superblock(&self) -> Option<Superblock> {
         Superblock::read(&mut self.open().ok()?).ok().flatten()
     }
 
     /// How the partition table names it, if it is a partition.
+    #[inline(never)]
     pub fn partition(&self) -> Option<PartitionId> {
         let number = self.partition_number()?;
         let disk = self.whole_disk()?;
@@ -101,6 +103,7 @@ impl Disk {
     }
 
     /// Opens it for reading.
+    #[inline(never)]
     fn open(&self) -> io::Result<BlockFile> {
         let file = fs::open(self.node().as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let sectors = self.number_in(b"size").unwrap_or(0);

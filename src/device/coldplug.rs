@@ -2,17 +2,14 @@
 //!
 //! sysfs is read anew each time, so that nothing need be remembered of devices, and lost events cost nothing.
 
-use core::time::Duration;
-
 use heapless::Vec;
 
-use crate::cmdline::same_name;
 use crate::file::{self, Path};
 use crate::module::Modules;
 use crate::report::Log;
 use crate::root::RootSpec;
 use crate::table::{Class, Disks, Module, ModuleId, Step, glob};
-use crate::text::Text;
+use crate::text::place;
 
 /// A modalias; the kernel's buffer for all variables of one event is 2 KiB.
 const MODALIAS: usize = 2048;
@@ -34,15 +31,22 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The stages on the way to a root: first the drivers that can produce the name it was given, then all.
-    pub fn sequence(spec: &RootSpec) -> impl Iterator<Item = Stage> + use<> {
-        let everything = Stage::everything(spec);
-        let named = Stage { disks: spec.disks(), ..everything };
-        let has_name = named.disks != Disks::default();
-        let steps = [Step::Always, Step::Cheap, Step::Scsi, Step::Usb];
-        let named = steps.into_iter().filter(move |_| has_name).map(move |step| Stage { step, ..named });
-        let all = Step::ALL.into_iter().map(move |step| Stage { step, ..everything });
-        named.chain(all)
+    /// The first stage on the way to a root: of the drivers that can produce the name it was given, where it was given
+    /// one, those that cost nothing.
+    pub fn first(spec: &RootSpec) -> Stage {
+        Stage { step: Step::Always, disks: spec.disks(), ..Stage::everything(spec) }
+    }
+
+    /// The stage after this: the next step, and after the last one for names, all drivers.
+    pub fn next(self) -> Option<Stage> {
+        let step = Step::from_number(self.step as u8 + 1);
+        match self.step {
+            Step::Usb if self.disks != Disks::default() => {
+                Some(Stage { step: Step::Always, disks: Disks::default(), ..self })
+            }
+            Step::Supplier => None,
+            _ => Some(Stage { step, ..self }),
+        }
     }
 
     /// The last stage, which admits whatever this root may need.
@@ -55,17 +59,17 @@ impl Stage {
         Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first, classes }
     }
 
-    /// How long to wait for devices to appear by themselves after so many drivers were asked in this stage: what probes
+    /// How long, in milliseconds, to wait for devices to appear by themselves after so many drivers were asked in this stage: what probes
     /// in the background (NVMe, MMC, SCSI and USB do) would otherwise seem not to be there, and the next stage begin.
-    pub fn settling(&self, asked: usize) -> Duration {
-        Duration::from_millis(match self.step {
+    pub fn settling(&self, asked: usize) -> u64 {
+        match self.step {
             _ if asked == 0 => 0,
             Step::Always => 20,
             Step::Cheap => 200,
             Step::Scsi => 600,
             Step::Usb => 2500,
             Step::Supplier => 100,
-        })
+        }
     }
 
     fn admits(&self, module: &Module) -> bool {
@@ -83,7 +87,7 @@ impl Stage {
 /// A module that a device asks for.
 struct Candidate {
     step: Step,
-    device: Text<128>,
+    device: Path,
     module: ModuleId,
 }
 
@@ -96,7 +100,7 @@ pub fn load_drivers(stage: &Stage, modules: &mut Modules, log: &mut Log, is_done
         table.lookup(modalias, &mut |module| {
             let record = table.module(module);
             if stage.admits(&record) && modules.is_wanted(module) {
-                add(&mut candidates, Candidate { step: record.step, device: Text::of(&[device]), module });
+                add(&mut candidates, Candidate { step: record.step, device: Path::of(&[device]), module });
             }
         });
     });
@@ -145,7 +149,7 @@ pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(&[u8], &[u8])) {
 /// Calls `visit` with the path below /sys/devices and the normalised modalias of each device that no driver has taken.
 fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
     file::list(c"/sys/bus", &mut |bus| {
-        if is_beside_the_point(bus) {
+        if place(BESIDE_THE_POINT, bus).is_some() {
             return true;
         }
         let devices = Path::of(&[b"/sys/bus/", bus, b"/devices"]);
@@ -158,8 +162,8 @@ fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
                 if !modalias.is_empty() {
                     glob::normalise(modalias);
                     let mut link = [0; 256];
-                    let place = Path::of(&[devices.as_bytes(), b"/", device]);
-                    visit(below_devices(file::link(place.as_c_str(), &mut link)), modalias);
+                    let link_path = Path::of(&[devices.as_bytes(), b"/", device]);
+                    visit(below_devices(file::link(link_path.as_c_str(), &mut link)), modalias);
                 }
             }
             true
@@ -170,12 +174,8 @@ fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
 
 /// Buses without modaliases, some with hundreds of members, and that of the processors, whose aliases choose among
 /// providers of cryptography and never load by themselves.
-fn is_beside_the_point(bus: &[u8]) -> bool {
-    const BUSES: [&[u8]; 8] = [
-        b"clockevents", b"clocksource", b"container", b"cpu", b"event_source", b"machinecheck", b"memory", b"workqueue",
-    ];
-    BUSES.iter().any(|name| same_name(name, bus))
-}
+const BESIDE_THE_POINT: &[u8] =
+    b"clockevents\0clocksource\0container\0cpu\0event_source\0machinecheck\0memory\0workqueue";
 
 /// The part of a link like `../../../devices/pci0000:00/0000:00:01.0` behind `devices/`.
 fn below_devices(target: &[u8]) -> &[u8] {

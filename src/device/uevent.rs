@@ -1,13 +1,12 @@
 //! Events of the kernel: devices come and go (NETLINK_KOBJECT_UEVENT, lib/kobject_uevent.c).
 
-use core::time::Duration;
-
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::{self, Errno};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
-use rustix::time::Timespec;
+
+use crate::sys::timespec;
 
 /// The socket that the kernel tells of devices.
 pub struct Events {
@@ -25,6 +24,7 @@ pub struct News {
 
 impl Events {
     /// Opens the socket. What happens from now on is kept until it is read.
+    #[inline(never)]
     pub fn listen() -> io::Result<Events> {
         const KERNEL_GROUP: u32 = 1;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -33,11 +33,10 @@ impl Events {
         Ok(Events { socket })
     }
 
-    /// Takes what events there are, waiting for the first as long as this.
-    pub fn wait(&self, limit: Duration) -> News {
-        let limit = Timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
+    /// Takes what events there are, waiting for the first for at most so many milliseconds.
+    pub fn wait(&self, limit: u64) -> News {
         let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
-        let _ = poll(&mut sockets, Some(&limit));
+        let _ = poll(&mut sockets, Some(&timespec(limit)));
         let mut news = News::default();
         // The first bytes tell what an event is: `remove@/devices/...`; the kernel cuts the rest off.
         let mut event = [0; 8];

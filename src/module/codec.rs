@@ -20,6 +20,7 @@ pub struct Blob<'a> {
 
 impl<'a> Blob<'a> {
     /// The blob that begins `at` bytes into the blob file, if all of it is there and its checksum fits.
+    #[inline(never)]
     pub fn at(blobs: &'a [u8], at: u64) -> Option<Blob<'a>> {
         let blob = blobs.get(usize::try_from(at).ok()?..)?;
         let length = blob::HEADER.checked_add(usize::try_from(u32_at(blob, blob::PACKED)).ok()?)?;
@@ -47,6 +48,7 @@ impl<'a> Blob<'a> {
     }
 
     /// Unpacks a blob that is not stored: the module fills `image`, which has [`Blob::raw_length`] bytes.
+    #[inline(never)]
     pub fn unpack(&self, image: &mut [u8]) -> Result<(), Corrupt> {
         let mut state = DecompressorOxide::new();
         match decompress(&mut state, self.packed, image, 0, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF) {

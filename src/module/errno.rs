@@ -2,26 +2,20 @@
 
 use rustix::io::Errno;
 
-use crate::report;
-use crate::text::Text;
+use crate::report::{Line, push_errno};
 
-/// The sentence for an error of `init_module`.
-pub fn explain(errno: Errno) -> Text<176> {
-    let meaning: &[u8] = match errno {
-        Errno::PERM => b"the kernel allows no modules, or blacklists this one (module_blacklist=, lockdown)",
-        Errno::KEYREJECTED => b"the kernel rejects its signature",
-        Errno::NOKEY => b"the kernel does not know the key of its signature",
-        Errno::NOEXEC => b"it is no module for this kernel (version magic, machine or symbol versions; see the line above)",
-        Errno::NOENT => b"it needs a symbol that nothing loaded provides (see the line above)",
-        Errno::INVAL => b"a symbol has another version, or a parameter is wrong (see the line above)",
-        Errno::BUSY => b"it, or something it needs, was just being loaded and did not come up",
-        Errno::EXIST => b"its start found something of the same name already there",
-        Errno::NODEV => b"it found no device of its kind",
-        Errno::NOMEM => b"there is not enough memory",
-        _ => return Text::of(&[b"the kernel refused it: ", report::explain(errno).as_bytes()]),
-    };
-    let mut text = Text::of(&[meaning, b" (errno "]);
-    text.push_number(errno.raw_os_error().unsigned_abs().into());
-    text.push(b")");
-    text
+/// Adds the sentence for an error of `init_module`.
+pub fn push_refusal(line: &mut Line, errno: Errno) {
+    const MEANINGS: &[u8] = b"\
+\x01the kernel allows no modules, or blacklists this one (module_blacklist=, lockdown)\0\
+\x02it needs a symbol that nothing loaded provides (see the line above)\0\
+\x08it is no module for this kernel: version magic, machine or symbol versions (see the line above)\0\
+\x0cthere is not enough memory\0\
+\x10it, or something it needs, was just being loaded and did not come up\0\
+\x11its start found something of the same name already there\0\
+\x13it found no device of its kind\0\
+\x16a symbol has another version, or a parameter is wrong (see the line above)\0\
+\x7ethe kernel does not know the key of its signature\0\
+\x81the kernel rejects its signature";
+    push_errno(line, MEANINGS, errno);
 }

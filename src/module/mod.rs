@@ -9,13 +9,13 @@ use rustix::system::init_module;
 
 use crate::cmdline::{CommandLine, Word};
 use crate::file;
-use crate::report::{Level, Log};
+use crate::report::{Level, Line, Log};
 use crate::sys::Buffer;
 use crate::table::{MAX_MODULES, ModuleId, Table, glob};
 use crate::text::Text;
 
 pub use codec::{Blob, Corrupt};
-pub use errno::explain;
+use errno::push_refusal;
 
 /// The longest parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.
 type Parameters = Text<2048>;
@@ -93,7 +93,7 @@ impl<'a> Modules<'a> {
 
     /// Loads every module that answers to a name or an alias, in `modules.order`. Whether there was one that did.
     pub fn load_named(&mut self, name: &[u8], log: &mut Log) -> bool {
-        let mut name = Text::<64>::of(&[name]);
+        let mut name = file::Path::of(&[name]);
         glob::normalise(name.as_bytes_mut());
         let mut found: Vec<ModuleId, MATCHES> = Vec::new();
         self.table.lookup(name.as_bytes(), &mut |module| {
@@ -129,6 +129,7 @@ impl<'a> Modules<'a> {
     }
 
     /// Decodes one module and hands it to the kernel.
+    #[inline(never)]
     fn insert(&mut self, id: ModuleId, log: &mut Log) -> Result<(), Cause> {
         let module = self.table.module(id);
         let parameters = self.parameters(id, module.name);
@@ -157,6 +158,7 @@ impl<'a> Modules<'a> {
     }
 
     /// The table's parameters, and then, since the kernel takes the last, those of the command line.
+    #[inline(never)]
     fn parameters(&self, id: ModuleId, name: &[u8]) -> Parameters {
         let mut parameters = Parameters::of(&[self.table.options(id)]);
         for Word { key, value } in self.cmdline.parameters(name) {
@@ -185,14 +187,17 @@ impl<'a> Modules<'a> {
 
     /// Says which module did not load, and why.
     pub fn say_failed(&self, failed: Failed, level: Level, log: &mut Log) {
-        let name = self.table.module(failed.module).name;
-        let words: [&[u8]; 2] = match failed.cause {
-            Cause::Kernel(errno) => return log.say(level, &[b"module ", name, b": ", explain(errno).as_bytes()]),
-            Cause::Corrupt => [b"its packed bytes are damaged: build the image anew", b""],
-            Cause::Parameters => [b"its parameters are too long", b""],
-            Cause::Dependency(module) => [b"it needs this module, which did not load: ", self.table.module(module).name],
-        };
-        log.say(level, &[b"module ", name, b": ", words[0], words[1]]);
+        let mut line = Line::of(&[b"module ", self.table.module(failed.module).name, b": "]);
+        match failed.cause {
+            Cause::Kernel(errno) => push_refusal(&mut line, errno),
+            Cause::Corrupt => line.push(b"its packed bytes are damaged: build the image anew"),
+            Cause::Parameters => line.push(b"its parameters are too long"),
+            Cause::Dependency(module) => {
+                line.push(b"it needs this module, which did not load: ");
+                line.push(self.table.module(module).name);
+            }
+        }
+        log.say(level, &[line.as_bytes()]);
     }
 
     fn state(&self, module: ModuleId) -> State {

@@ -10,50 +10,44 @@ use crate::device::Disk;
 use crate::file::{self, Path};
 use crate::module::Modules;
 use crate::failure::{Failure, Problem};
-use crate::report::{Level, Log};
-use crate::text::Text;
+use crate::report::{Level, Line, Log};
+use crate::text::place;
 
 /// Where the root is mounted before it becomes the root.
 pub const MOUNT_POINT: &core::ffi::CStr = c"/root";
 
-/// The options of a mount that the file system sees; the kernel takes a page.
-type Options = Text<1024>;
+/// The options of a mount that the file system sees; the kernel takes up to a page.
+type Options = Line;
 
 /// A mounted root.
 pub struct Mounted {
     /// What was mounted.
     pub source: Path,
     /// Its type.
-    pub kind: Text<16>,
+    pub kind: Path,
 }
 
 /// Mounts the root's disk.
+#[inline(never)]
 pub fn disk(disk: &Disk, cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<Mounted, Failure> {
     let source = disk.node();
     if let Some(kinds) = cmdline.root_type.filter(|kinds| *kinds != b"auto") {
         return first_that_mounts(&source, kinds, cmdline, modules, log);
     }
     let Some(superblock) = disk.superblock() else {
-        return Err(Failure::new(Problem::Unrecognised, &[source.as_bytes()]));
+        return Err(Failure::new(log, Problem::Unrecognised, source.as_bytes(), b"", None));
     };
     let kind = superblock.kind.name().as_bytes();
     if !superblock.kind.is_mountable() {
-        return Err(Failure::new(Problem::NotAFileSystem, &[source.as_bytes()]).with_detail(&[kind]));
+        return Err(Failure::new(log, Problem::NotAFileSystem, source.as_bytes(), kind, None));
     }
     // ext4's driver mounts its older relatives too, and Debian's kernels have no other.
-    let kinds: &[&[u8]] = match superblock.kind {
-        FsKind::Ext2 => &[b"ext2", b"ext4"],
-        FsKind::Ext3 => &[b"ext3", b"ext4"],
-        _ => &[kind],
+    let kinds: &[u8] = match superblock.kind {
+        FsKind::Ext2 => b"ext2,ext4",
+        FsKind::Ext3 => b"ext3,ext4",
+        _ => kind,
     };
-    let mut failure = None;
-    for kind in kinds {
-        match as_kind(&source, kind, cmdline, modules, log) {
-            Ok(mounted) => return Ok(mounted),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.unwrap_or_else(|| Failure::new(Problem::Unrecognised, &[source.as_bytes()])))
+    first_that_mounts(&source, kinds, cmdline, modules, log)
 }
 
 /// Mounts by the first of several comma-separated types that the kernel takes.
@@ -64,14 +58,14 @@ fn first_that_mounts(
     modules: &mut Modules,
     log: &mut Log,
 ) -> Result<Mounted, Failure> {
-    let mut failure = Failure::new(Problem::Unrecognised, &[source.as_bytes()]);
-    for kind in kinds.split(|&byte| byte == b',').filter(|kind| !kind.is_empty()) {
-        match as_kind(source, kind, cmdline, modules, log) {
-            Ok(mounted) => return Ok(mounted),
-            Err(error) => failure = error,
-        }
+    let mut kinds = kinds.split(|&byte| byte == b',').filter(|kind| !kind.is_empty());
+    let mut mounted = Err(Failure::new(log, Problem::Unrecognised, source.as_bytes(), b"", None));
+    while mounted.is_err()
+        && let Some(kind) = kinds.next()
+    {
+        mounted = as_kind(source, kind, cmdline, modules, log);
     }
-    Err(failure)
+    mounted
 }
 
 fn as_kind(
@@ -81,17 +75,18 @@ fn as_kind(
     modules: &mut Modules,
     log: &mut Log,
 ) -> Result<Mounted, Failure> {
-    let failure = |problem| Failure::new(problem, &[source.as_bytes()]).with_detail(&[kind]);
     if !provide(kind, modules, log) {
-        return Err(failure(Problem::NoFileSystem));
+        return Err(Failure::new(log, Problem::NoFileSystem, source.as_bytes(), kind, None));
     }
     let (flags, options) = options(cmdline, b"");
-    mount_or_read_only(source, kind, flags, &options, log)
-        .map_err(|errno| failure(Problem::RootMount).with_errno(errno))?;
-    Ok(Mounted { source: *source, kind: Text::of(&[kind]) })
+    if let Err(errno) = mount_or_read_only(source, kind, flags, &options, log) {
+        return Err(Failure::new(log, Problem::RootMount, source.as_bytes(), kind, Some(errno)));
+    }
+    Ok(Mounted { source: source.clone(), kind: Path::of(&[kind]) })
 }
 
 /// Mounts a directory of the host by its tag. Its device may still be on its way, which the error says.
+#[inline(never)]
 pub fn share(
     kind: &[u8],
     tag: &[u8],
@@ -106,12 +101,12 @@ pub fn share(
     let (flags, options) = options(cmdline, needed);
     let source = Path::of(&[tag]);
     mount_or_read_only(&source, kind, flags, &options, log)?;
-    Ok(Mounted { source, kind: Text::of(&[kind]) })
+    Ok(Mounted { source, kind: Path::of(&[kind]) })
 }
 
 /// Makes sure that the kernel knows a file system: of itself, or by a module.
 fn provide(kind: &[u8], modules: &mut Modules, log: &mut Log) -> bool {
-    let alias = Text::<32>::of(&[b"fs-", kind]);
+    let alias = Path::of(&[b"fs-", kind]);
     is_known(kind) || (modules.load_named(alias.as_bytes(), log) || modules.load_named(kind, log)) && is_known(kind)
 }
 
@@ -131,7 +126,7 @@ fn mount_or_read_only(
     log: &mut Log,
 ) -> Result<(), Errno> {
     let _ = rustix::fs::mkdir(MOUNT_POINT, Mode::from_raw_mode(0o755));
-    let kind = Text::<32>::of(&[kind]);
+    let kind = Path::of(&[kind]);
     let attempt = |flags| mount(source.as_c_str(), MOUNT_POINT, kind.as_c_str(), flags, options.as_c_str());
     match attempt(flags) {
         Err(Errno::ACCESS | Errno::ROFS) if !flags.contains(MountFlags::RDONLY) => {
@@ -143,46 +138,37 @@ fn mount_or_read_only(
     }
 }
 
-/// Words of fstab that become flags of the mount: what they set, and what they clear.
-const FLAG_WORDS: [(&[u8], MountFlags, MountFlags); 19] = {
-    const NONE: MountFlags = MountFlags::empty();
-    [
-        (b"ro", MountFlags::RDONLY, NONE),
-        (b"rw", NONE, MountFlags::RDONLY),
-        (b"nosuid", MountFlags::NOSUID, NONE),
-        (b"suid", NONE, MountFlags::NOSUID),
-        (b"nodev", MountFlags::NODEV, NONE),
-        (b"dev", NONE, MountFlags::NODEV),
-        (b"noexec", MountFlags::NOEXEC, NONE),
-        (b"exec", NONE, MountFlags::NOEXEC),
-        (b"sync", MountFlags::SYNCHRONOUS, NONE),
-        (b"async", NONE, MountFlags::SYNCHRONOUS),
-        (b"dirsync", MountFlags::DIRSYNC, NONE),
-        (b"noatime", MountFlags::NOATIME, NONE),
-        (b"atime", NONE, MountFlags::NOATIME),
-        (b"nodiratime", MountFlags::NODIRATIME, NONE),
-        (b"diratime", NONE, MountFlags::NODIRATIME),
-        (b"relatime", MountFlags::RELATIME, NONE),
-        (b"norelatime", NONE, MountFlags::RELATIME),
-        (b"strictatime", MountFlags::STRICTATIME, NONE),
-        (b"lazytime", MountFlags::LAZYTIME, NONE),
-    ]
-};
+/// Words of fstab that become flags of the mount, each with a twin behind it that takes the flag back; then those that
+/// mount(8) alone understands, since they say when and by whom something is mounted, not how.
+const FLAG_WORDS: &[u8] = b"\
+    ro\0rw\0nosuid\0suid\0nodev\0dev\0noexec\0exec\0sync\0async\0dirsync\0\0noatime\0atime\0\
+    nodiratime\0diratime\0relatime\0norelatime\0strictatime\0nostrictatime\0lazytime\0nolazytime\0\
+    defaults\0auto\0noauto\0user\0nouser\0users\0owner\0group\0nofail\0_netdev\0silent\0loud";
 
-/// Words that mount(8) alone understands: they say when and by whom something is mounted, not how.
-const MOUNT8_WORDS: [&[u8]; 13] = [
-    b"defaults", b"auto", b"noauto", b"user", b"nouser", b"users", b"owner", b"group", b"nofail", b"_netdev",
-    b"nolazytime", b"silent", b"loud",
+/// The flags that the pairs of words stand for.
+const FLAGS: [MountFlags; 11] = [
+    MountFlags::RDONLY,
+    MountFlags::NOSUID,
+    MountFlags::NODEV,
+    MountFlags::NOEXEC,
+    MountFlags::SYNCHRONOUS,
+    MountFlags::DIRSYNC,
+    MountFlags::NOATIME,
+    MountFlags::NODIRATIME,
+    MountFlags::RELATIME,
+    MountFlags::STRICTATIME,
+    MountFlags::LAZYTIME,
 ];
 
 /// The flags and the file system's own options, from `rootflags=`, `ro` and `rw`.
+#[inline(never)]
 fn options(cmdline: &CommandLine, needed: &[u8]) -> (MountFlags, Options) {
     let mut flags = if cmdline.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     let mut options = Options::of(&[needed]);
     for word in cmdline.root_flags.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
-        if let Some((_, set, cleared)) = FLAG_WORDS.iter().find(|(name, ..)| *name == word) {
-            flags = flags.union(*set).difference(*cleared);
-        } else if !MOUNT8_WORDS.contains(&word) && !word.starts_with(b"x-") && !word.starts_with(b"comment=") {
+        if let Some(place) = place(FLAG_WORDS, word) {
+            flags.set(FLAGS.get(place / 2).copied().unwrap_or(MountFlags::empty()), place.is_multiple_of(2));
+        } else if !word.starts_with(b"x-") && !word.starts_with(b"comment=") {
             if !options.as_bytes().is_empty() {
                 options.push(b",");
             }
@@ -198,7 +184,7 @@ mod tests {
 
     #[test]
     fn splits_options_as_mount_does() {
-        let line = CommandLine::parse(b"", b"rw rootflags=subvol=@,noatime,nofail,x-systemd.x=1,defaults,compress=zstd");
+        let line = CommandLine::parse(b"rw rootflags=subvol=@,noatime,nofail,x-systemd.x=1,defaults,compress=zstd");
         let (flags, options) = options(&line, b"");
         assert_eq!(flags, MountFlags::NOATIME);
         assert_eq!(options.as_bytes(), b"subvol=@,compress=zstd");
@@ -206,8 +192,8 @@ mod tests {
 
     #[test]
     fn is_read_only_unless_told_otherwise() {
-        assert_eq!(options(&CommandLine::parse(b"", b""), b"").0, MountFlags::RDONLY);
-        assert_eq!(options(&CommandLine::parse(b"", b"rw"), b"").0, MountFlags::empty());
-        assert_eq!(options(&CommandLine::parse(b"", b"rootflags=rw"), b"").0, MountFlags::empty());
+        assert_eq!(options(&CommandLine::parse(b""), b"").0, MountFlags::RDONLY);
+        assert_eq!(options(&CommandLine::parse(b"rw"), b"").0, MountFlags::empty());
+        assert_eq!(options(&CommandLine::parse(b"rootflags=rw"), b"").0, MountFlags::empty());
     }
 }

@@ -31,7 +31,7 @@ mod mbr {
 
 /// Offsets in a GPT header and in an entry of its array (UEFI 2.10, 5.3.2 and 5.3.3).
 mod gpt {
-    pub const SIGNATURE: &[u8] = b"EFI PART";
+    pub const SIGNATURE: u64 = u64::from_le_bytes(*b"EFI PART");
     pub const HEADER_SIZE: usize = 12;
     pub const HEADER_CRC: usize = 16;
     pub const MY_LBA: usize = 24;
@@ -52,11 +52,8 @@ impl PartitionId {
     /// Reads what a disk's partition table says of a partition, by the kernel's number for it and the disk's logical
     /// sector size in bytes. `None` where the disk has no such partition or no table known here; the only errors are
     /// the disk's own.
-    pub fn read<D: Read + Seek>(
-        disk: &mut D,
-        sector_size: u32,
-        number: u32,
-    ) -> Result<Option<Self>, D::Error> {
+    #[inline(never)]
+    pub fn read<D: Read + Seek>(disk: &mut D, sector_size: u32, number: u32) -> Result<Option<Self>, D::Error> {
         let mut window = Window::new(disk.seek(SeekFrom::End(0))?);
         window.load(disk, 0)?;
         if window.le16(mbr::BOOT_SIGNATURE) != mbr::BOOT_SIGNATURE_VALUE {
@@ -105,9 +102,7 @@ fn gpt_partition<D: Read + Seek>(
 fn gpt_entry(window: &Window, lba: u64, sector_size: u64, number: u32) -> Option<u64> {
     let entry_size = window.le32(gpt::ENTRY_SIZE);
     let index = number.wrapping_sub(1);
-    let known = is_sound(window, lba)
-        && entry_size >= gpt::MIN_ENTRY_SIZE
-        && index < window.le32(gpt::ENTRY_COUNT);
+    let known = is_sound(window, lba) && entry_size >= gpt::MIN_ENTRY_SIZE && index < window.le32(gpt::ENTRY_COUNT);
     let entries = window.le64(gpt::ENTRIES_LBA).wrapping_mul(sector_size);
     known.then_some(entries.wrapping_add(u64::from(index) * u64::from(entry_size)))
 }
@@ -116,7 +111,7 @@ fn gpt_entry(window: &Window, lba: u64, sector_size: u64, number: u32) -> Option
 fn is_sound(window: &Window, lba: u64) -> bool {
     let header = window.slice(0, window.le32(gpt::HEADER_SIZE) as usize);
     header.len() >= gpt::MIN_HEADER_SIZE
-        && header.starts_with(gpt::SIGNATURE)
+        && window.le64(0) == gpt::SIGNATURE
         && window.le64(gpt::MY_LBA) == lba
         && header_crc(header) == window.le32(gpt::HEADER_CRC)
 }

@@ -10,9 +10,8 @@ use crate::device::{Disk, DiskName, News, disks};
 use crate::failure::{Failure, Problem};
 use crate::file::Path;
 use crate::module::Modules;
-use crate::report::Log;
+use crate::report::{Line, Log};
 use crate::sys::sleep;
-use crate::text::Text;
 
 /// How many disks are remembered as examined; of more than these each is examined again at every look.
 const EXAMINED: usize = 64;
@@ -81,12 +80,8 @@ impl<'a> Search<'a> {
     }
 
     /// The failure of a search that found nothing.
-    pub fn missing(&self, root: &[u8]) -> Failure {
-        let failure = Failure::new(Problem::RootMissing, &[root]);
-        match self.refusal {
-            Some(errno) => failure.with_errno(errno),
-            None => failure,
-        }
+    pub fn missing(&self, root: &[u8], log: &mut Log) -> Failure {
+        Failure::new(log, Problem::RootMissing, root, b"", self.refusal)
     }
 
     /// Reads the disks that were not read yet, until one is the root.
@@ -98,7 +93,7 @@ impl<'a> Search<'a> {
             }
             found = matching(disk, spec);
             if found.is_none() {
-                let _ = self.examined.push(Text::of(&[disk.name()]));
+                let _ = self.examined.push(Path::of(&[disk.name()]));
             }
             found.is_none()
         });
@@ -108,7 +103,7 @@ impl<'a> Search<'a> {
 
 /// The disk of this number.
 fn numbered(major: u32, minor: u32) -> Option<Disk> {
-    let mut wanted = Text::<24>::new();
+    let mut wanted = Path::new();
     wanted.push_number(major.into());
     wanted.push(b":");
     wanted.push_number(minor.into());
@@ -139,9 +134,9 @@ fn matching(disk: &Disk, spec: RootSpec) -> Option<Disk> {
 }
 
 /// What a report says of a disk: its node, type, label and identifiers.
-pub fn describe(disk: &Disk) -> Text<640> {
+pub fn describe(disk: &Disk) -> Line {
     let node: Path = disk.node();
-    let mut text = Text::of(&[node.as_bytes(), b": "]);
+    let mut text = Line::of(&[node.as_bytes(), b": "]);
     match disk.superblock() {
         Some(superblock) => {
             text.push(superblock.kind.name().as_bytes());

@@ -37,6 +37,7 @@ const SHARES: [&[u8]; 2] = [b"9p", b"virtiofs"];
 
 impl<'a> RootSpec<'a> {
     /// Reads the value of `root=`, beside that of `rootfstype=`. None where it is of no form that is known here.
+    #[inline(never)]
     pub fn parse(root: &'a [u8], root_type: Option<&'a [u8]>) -> Option<RootSpec<'a>> {
         if let Some(kind) = root_type.filter(|kind| SHARES.contains(kind)) {
             return Some(RootSpec::Share { kind, tag: without_prefix(root, kind) });
@@ -78,6 +79,7 @@ fn without_prefix<'a>(root: &'a [u8], kind: &[u8]) -> &'a [u8] {
 }
 
 /// `UUID` or `UUID/PARTNROFF=N`.
+#[inline(never)]
 fn part_uuid(value: &[u8]) -> Option<RootSpec<'_>> {
     const OFFSET: &[u8] = b"/PARTNROFF=";
     let Some(slash) = value.iter().position(|&byte| byte == b'/') else { return Some(RootSpec::PartUuid(value, 0)) };
@@ -89,13 +91,17 @@ fn part_uuid(value: &[u8]) -> Option<RootSpec<'_>> {
 }
 
 /// `MAJOR:MINOR`, or both in one hexadecimal number (include/linux/kdev_t.h, `new_decode_dev`).
+#[inline(never)]
 fn number(root: &[u8]) -> Option<RootSpec<'_>> {
     if let Some(colon) = root.iter().position(|&byte| byte == b':') {
         let (major, minor) = root.split_at_checked(colon)?;
         let number = |text| u32::try_from(parse_number(text)?).ok();
         return Some(RootSpec::Number { major: number(major)?, minor: number(minor.get(1..)?)? });
     }
-    let device = core::str::from_utf8(root).ok().and_then(|text| u32::from_str_radix(text, 16).ok())?;
+    if root.is_empty() || root.len() > 8 {
+        return None;
+    }
+    let device = root.iter().try_fold(0, |device, &digit| Some(device << 4 | u32::from(hex(digit)?)))?;
     Some(RootSpec::Number { major: (device >> 8) & 0xfff, minor: (device & 0xff) | ((device >> 12) & 0xfff00) })
 }
 
@@ -120,7 +126,12 @@ pub fn means(written: &[u8], actual: &[u8]) -> bool {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Memory by the page: files mapped for reading, and buffers.
 
+use core::ffi::CStr;
 use core::ops::{Deref, DerefMut};
 use core::ptr::null_mut;
 use core::slice;
@@ -7,7 +8,6 @@ use core::slice;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
-use rustix::path::Arg;
 
 /// A file of the initramfs, mapped for reading.
 pub struct FileMap {
@@ -19,7 +19,7 @@ impl FileMap {
     /// Maps the whole file.
     ///
     /// The file must not change while it is mapped: files of the initramfs do not, being ours alone until the handoff.
-    pub fn open(path: impl Arg) -> io::Result<FileMap> {
+    pub fn open(path: &CStr) -> io::Result<FileMap> {
         let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let length = usize::try_from(fs::fstat(&file)?.st_size).map_err(|_| Errno::FBIG)?;
         if length == 0 {

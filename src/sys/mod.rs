@@ -14,7 +14,7 @@ mod time;
 
 pub use map::{Buffer, FileMap};
 pub use program::{Program, console, exit};
-pub use time::{Instant, sleep};
+pub use time::{now, sleep, timespec};
 
 /// The numbers of the system calls made here, different on each architecture.
 struct Numbers {

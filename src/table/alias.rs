@@ -52,10 +52,10 @@ impl<'t, 'a> Group<'t, 'a> {
         match self.form {
             group::FIELDS => {
                 if let Some(key) = fields(self.template, name) {
-                    self.search(&key, |entry| entry, found);
+                    self.search(&key, found);
                 }
             }
-            group::LITERAL => self.search(name, |entry| self.table.string(u32_at(entry, 0)), found),
+            group::LITERAL => self.search(name, found),
             group::GLOB => {
                 let entries = self.entries.chunks_exact(self.key + MODULE);
                 let matching = entries.filter(|entry| glob::matches(self.table.string(u32_at(entry, 0)), name));
@@ -65,14 +65,14 @@ impl<'t, 'a> Group<'t, 'a> {
         }
     }
 
-    /// Finds all entries whose key is `wanted` in sorted entries.
-    fn search<'k>(&self, wanted: &[u8], key: impl Fn(&'k [u8]) -> &'k [u8], found: &mut dyn FnMut(ModuleId))
-    where
-        'a: 'k,
-    {
+    /// Finds all entries of sorted ones whose key, or the text it refers to, is `wanted`.
+    fn search(&self, wanted: &[u8], found: &mut dyn FnMut(ModuleId)) {
         let size = self.key + MODULE;
-        let entry = |index: usize| -> &'k [u8] { self.entries.get(index * size..).unwrap_or_default() };
-        let key_of = |index: usize| key(entry(index).get(..self.key).unwrap_or_default());
+        let entry = |index: usize| self.entries.get(index * size..).unwrap_or_default();
+        let key_of = |index: usize| match self.form {
+            group::FIELDS => entry(index).get(..self.key).unwrap_or_default(),
+            _ => self.table.string(u32_at(entry(index), 0)),
+        };
         let count = self.entries.len() / size;
         let (mut low, mut high) = (0, count);
         while low < high {

@@ -156,13 +156,7 @@ fn make_squashfs(directory: &Path, names: &Names, output: &Path) -> Result<()> {
 }
 
 fn make_erofs(directory: &Path, names: &Names, output: &Path) -> Result<()> {
-    MKFS_EROFS
-        .copying_command()?
-        .arg("--quiet")
-        .labelled("-L", "-U", names)
-        .args([output, directory])
-        .run()
-        .map(drop)
+    MKFS_EROFS.copying_command()?.arg("--quiet").labelled("-L", "-U", names).args([output, directory]).run().map(drop)
 }
 
 fn make_vfat(directory: &Path, names: &Names, output: &Path) -> Result<()> {

@@ -1,16 +1,18 @@
 //! The root file system of the tests: one static busybox, its init, and a start script that reports.
 //!
 //! The script (`rc`) prints [`MARKER`], then sections of facts for [`crate::Report`], and powers the machine off
-//! unless the kernel command line has the word [`STAY`].
+//! unless the kernel command line has the word [`STAY`]; [`BRIEF`] leaves the facts out.
+//!
+//! busybox's init overwrites its own arguments. Tests that want to see pid 1's use `init=/bin/sh -- /etc/rc ...`.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use object::Endianness;
 use object::elf::{FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader};
-use object::Endianness;
 
 use crate::kernels;
 use crate::tool::{Tool, find_program};
@@ -21,6 +23,9 @@ pub const MARKER: &str = "modstrap: the real init speaks";
 /// The kernel command-line word that keeps the guest running after its report. The dot keeps the kernel from
 /// handing the word to init.
 pub const STAY: &str = "modstrap-qemu.stay";
+
+/// The kernel command-line word that leaves the report out.
+pub const BRIEF: &str = "modstrap-qemu.brief";
 
 const RC: &str = include_str!("rc");
 const INITTAB: &str = include_str!("inittab");
@@ -38,7 +43,9 @@ pub fn write(directory: &Path) -> Result<()> {
     }
     let busybox = static_busybox()?;
     write_file(directory, "bin/busybox", &fs::read(&busybox)?, 0o755)?;
-    write_file(directory, "etc/rc", RC.replace("@MARKER@", MARKER).replace("@STAY@", STAY).as_bytes(), 0o755)?;
+    let words = [("@MARKER@", MARKER), ("@STAY@", STAY), ("@BRIEF@", BRIEF)];
+    let rc = words.iter().fold(RC.to_owned(), |text, (place, word)| text.replace(place, word));
+    write_file(directory, "etc/rc", rc.as_bytes(), 0o755)?;
     write_file(directory, "etc/inittab", INITTAB.as_bytes(), 0o644)?;
     write_file(directory, "etc/profile", PROFILE.as_bytes(), 0o644)?;
     for (link, target) in [("sbin/init", "../bin/busybox"), ("bin/sh", "busybox")] {
@@ -57,13 +64,9 @@ fn write_file(directory: &Path, name: &str, content: &[u8], mode: u32) -> Result
 /// A busybox that runs alone: the machine's own where it is static, else the one in the cache.
 pub fn static_busybox() -> Result<PathBuf> {
     let cached = kernels::cache()?.join("tools/bin/busybox");
-    find_program(BUSYBOX.program)
-        .into_iter()
-        .chain([cached])
-        .find(|path| is_static(path))
-        .with_context(|| {
-            format!("there is no static busybox: run qemu/setup, or install the package {}", BUSYBOX.package)
-        })
+    find_program(BUSYBOX.program).into_iter().chain([cached]).find(|path| is_static(path)).with_context(|| {
+        format!("there is no static busybox: run qemu/setup, or install the package {}", BUSYBOX.package)
+    })
 }
 
 /// Whether the file is a 64-bit program that asks for no interpreter.

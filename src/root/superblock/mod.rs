@@ -90,15 +90,7 @@ impl FsKind {
     /// Whether the kernel can mount it as it lies there. What cannot be mounted is recognised so that a report can name
     /// it.
     pub fn is_mountable(self) -> bool {
-        !matches!(
-            self,
-            FsKind::Journal
-                | FsKind::Luks
-                | FsKind::BitLocker
-                | FsKind::Lvm
-                | FsKind::Raid
-                | FsKind::Swap
-        )
+        !matches!(self, FsKind::Journal | FsKind::Luks | FsKind::BitLocker | FsKind::Lvm | FsKind::Raid | FsKind::Swap)
     }
 }
 
@@ -119,6 +111,7 @@ impl Superblock {
     ///
     /// A RAID member is looked for behind everything that could be mounted: its superblock may lie at the end of the
     /// device and leave the file system of a mirror in plain sight, and mounting that would break the mirror.
+    #[inline(never)]
     pub fn read<D: Read + Seek>(device: &mut D) -> Result<Option<Self>, D::Error> {
         let mut window = Window::new(device.seek(SeekFrom::End(0))?);
         let mut found = signature::find(signature::FORMATS, &mut window, device)?;

@@ -20,7 +20,7 @@ const fn member(place: Place) -> Signature {
 
 mod field {
     pub const MAJOR_VERSION: usize = 0x4;
-    pub const SUPER_OFFSET: usize = 0x80;
+    pub const SUPER_OFFSET: usize = 0x90;
 }
 
 /// Whether the superblock belongs to the device on which it was found, as far as its version tells: a disk's last

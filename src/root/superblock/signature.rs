@@ -105,11 +105,7 @@ pub(super) fn find<D: Read + Seek>(
 
 impl Found {
     /// Reads what identifies the file system.
-    pub(super) fn read<D: Read + Seek>(
-        &self,
-        window: &mut Window,
-        device: &mut D,
-    ) -> Result<Superblock, D::Error> {
+    pub(super) fn read<D: Read + Seek>(&self, window: &mut Window, device: &mut D) -> Result<Superblock, D::Error> {
         window.load(device, self.start)?;
         let uuid = self.signature.uuid(window);
         let label = self.signature.label(window);
@@ -122,9 +118,7 @@ impl Place {
     fn on_device(self, size: u64) -> u64 {
         match self {
             Place::Start(at) => at.into(),
-            Place::End { shift, blocks } => {
-                (size >> shift).saturating_sub(blocks.into()).wrapping_shl(shift.into())
-            }
+            Place::End { shift, blocks } => (size >> shift).saturating_sub(blocks.into()).wrapping_shl(shift.into()),
         }
     }
 }
@@ -134,15 +128,7 @@ impl Signature {
     pub(super) const fn new<const N: usize>(kind: FsKind, place: Place, magic: &[u8; N]) -> Self {
         let mut padded = [0; 8];
         padded.split_at_mut(N).0.copy_from_slice(magic);
-        Self {
-            kind,
-            place,
-            magic: u64::from_le_bytes(padded),
-            id: Id::None,
-            id_at: 0,
-            label_at: 0,
-            label_length: 0,
-        }
+        Self { kind, place, magic: u64::from_le_bytes(padded), id: Id::None, id_at: 0, label_at: 0, label_length: 0 }
     }
 
     /// The same with an identifier.

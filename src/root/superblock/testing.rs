@@ -53,11 +53,7 @@ impl Image {
     /// An empty image of so many MiB.
     pub fn new(mebibytes: u64) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "modstrap-image-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("modstrap-image-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).unwrap();
         let path = directory.join("disk");
@@ -169,13 +165,7 @@ impl Random {
 
     /// Shows a test many variants of some bytes: each with a few bytes changed within one of the regions, given as
     /// offset and length, and one in eight cut off somewhere.
-    pub fn mutate(
-        &mut self,
-        bytes: &mut [u8],
-        regions: &[(usize, usize)],
-        times: usize,
-        mut test: impl FnMut(&[u8]),
-    ) {
+    pub fn mutate(&mut self, bytes: &mut [u8], regions: &[(usize, usize)], times: usize, mut test: impl FnMut(&[u8])) {
         for _ in 0..times {
             let (start, length) = regions[self.below(regions.len())];
             let mut undo = Vec::new();

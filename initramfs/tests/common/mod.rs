@@ -1,0 +1,178 @@
+//! Hand-made kernels and module trees: real ELF objects from gcc, with just what a module says of itself.
+
+#![allow(dead_code)]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
+use modstrap::table::{Table, layout};
+use modstrap_initramfs::inspect::Inspection;
+use modstrap_initramfs::{Compress, Hardware, Request, Summary, archive};
+use tempfile::TempDir;
+
+/// The release of every hand-made kernel.
+pub const RELEASE: &str = "6.9.0-test";
+
+/// A directory with a kernel image and `lib/modules/RELEASE`.
+pub struct System {
+    root: TempDir,
+}
+
+/// Where module `name` of the list was found, and the closure as text: soft members in brackets.
+pub struct Image {
+    pub bytes: Vec<u8>,
+    pub summary: Summary,
+}
+
+impl System {
+    pub fn new() -> System {
+        let system = System { root: tempfile::tempdir().unwrap() };
+        std::fs::create_dir_all(system.modules().join("kernel")).unwrap();
+        let banner = format!("\0\0Linux version {RELEASE} (gcc) #1 SMP\n\0");
+        std::fs::write(system.path("vmlinuz"), banner).unwrap();
+        system
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.root.path().join(below)
+    }
+
+    pub fn modules(&self) -> PathBuf {
+        self.path("lib/modules").join(RELEASE)
+    }
+
+    /// Writes a file below the root.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Makes a module for the kernel: `path` is below the tree, and may end in a suffix of compression.
+    pub fn module(&self, path: &str, name: &str, info: &[&str]) -> PathBuf {
+        self.foreign_module(&format!("lib/modules/{RELEASE}/{path}"), name, RELEASE, info)
+    }
+
+    /// Makes a module built for `release`; `path` is below the root.
+    pub fn foreign_module(&self, path: &str, name: &str, release: &str, info: &[&str]) -> PathBuf {
+        let path = self.write(path, compile(name, release, info));
+        let packer: &[&str] = match path.extension().unwrap().to_str().unwrap() {
+            "gz" => &["gzip", "-c"],
+            "xz" => &["xz", "-c", "--check=crc32"],
+            "zst" => &["zstd", "-c", "-q"],
+            _ => return path,
+        };
+        let packed = Command::new(packer[0]).args(&packer[1..]).arg(&path).output().expect(packer[0]);
+        assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+        std::fs::write(&path, packed.stdout).unwrap();
+        path
+    }
+
+    /// A request for everything.
+    pub fn request(&self) -> Request {
+        Request {
+            kernel: self.path("vmlinuz"),
+            modules: self.root.path().into(),
+            compress: Compress::Fast,
+            ..Request::default()
+        }
+    }
+
+    /// A request for these modules alone.
+    pub fn request_for(&self, names: &str) -> Request {
+        Request { hardware: Hardware::Names(self.write("names", names)), ..self.request() }
+    }
+
+    pub fn build(&self, request: &Request) -> anyhow::Result<Image> {
+        let output = self.path("image");
+        let summary = modstrap_initramfs::build(request, &output)?;
+        Ok(Image { bytes: std::fs::read(output).unwrap(), summary })
+    }
+
+    /// The sentence with which a build fails.
+    pub fn failure(&self, request: &Request) -> String {
+        match self.build(request) {
+            Ok(_) => panic!("it was built"),
+            Err(error) => {
+                assert!(!self.path("image").exists(), "a failure leaves no image behind");
+                format!("{error:#}")
+            }
+        }
+    }
+}
+
+impl Image {
+    /// The names of its modules, in the table's order.
+    pub fn names(&self) -> Vec<String> {
+        self.with_table(|table| table.modules().map(|id| text(table.module(id).name)).collect())
+    }
+
+    /// The load order of a module: soft members in brackets.
+    pub fn closure(&self, name: &str) -> String {
+        self.with_table(|table| {
+            let id = table.modules().find(|id| table.module(*id).name == name.as_bytes()).expect(name);
+            let mut line = String::new();
+            for link in table.closure(id) {
+                let name = text(table.module(link.module).name);
+                let (open, close) = if link.soft { ("[", "]") } else { ("", "") };
+                write!(line, " {open}{name}{close}").unwrap();
+            }
+            line.trim().to_string()
+        })
+    }
+
+    /// The content of a module as the loader would decode it.
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        let blobs = self.file(BLOBS_PATH).unwrap();
+        let at = self.with_table(|table| {
+            let id = table.modules().find(|id| table.module(*id).name == name.as_bytes()).expect(name);
+            table.module(id).blob as usize
+        });
+        let number = |field: usize| u32::from_le_bytes(blobs[at + field..][..4].try_into().unwrap()) as usize;
+        let (raw, packed) = (number(layout::blob::RAW), number(layout::blob::PACKED));
+        let bytes = &blobs[at + layout::blob::HEADER..][..packed];
+        if raw == packed { bytes.to_vec() } else { miniz_oxide::inflate::decompress_to_vec(bytes).unwrap() }
+    }
+
+    /// The content of a file in its last archive.
+    pub fn file(&self, path: &str) -> Option<Vec<u8>> {
+        let archives = archive::read(&self.bytes).unwrap();
+        let entry = archives.last()?.iter().find(|entry| entry.path == path.trim_start_matches('/'))?;
+        Some(entry.content.to_vec())
+    }
+
+    pub fn inspect(&self, directory: &Path) -> anyhow::Result<Inspection> {
+        let path = directory.join("inspected");
+        std::fs::write(&path, &self.bytes).unwrap();
+        Inspection::read(&path)
+    }
+
+    fn with_table<T>(&self, ask: impl FnOnce(&Table) -> T) -> T {
+        let bytes = self.file(TABLE_PATH).unwrap();
+        ask(&Table::open(&bytes).unwrap())
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A relocatable object that says what a module says of itself.
+pub fn compile(name: &str, release: &str, info: &[&str]) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, object) = (directory.path().join("module.c"), directory.path().join("module.ko"));
+    let lines = info.iter().map(|line| format!("\"{line}\\0\"")).collect::<Vec<_>>().join(" ");
+    let program = format!(
+        "__attribute__((section(\".modinfo\"), used)) static const char info[] = \
+         {lines} \"vermagic={release} SMP preempt mod_unload modversions \\0\";\n\
+         __attribute__((section(\".gnu.linkonce.this_module\"), used)) static struct {{\n\
+         int state; void *next, *previous; char name[56]; char rest[512]; }} this_module = {{ .name = \"{name}\" }};\n"
+    );
+    std::fs::write(&source, program).unwrap();
+    let gcc = Command::new("gcc").arg("-c").arg(&source).arg("-o").arg(&object).output().expect("gcc; install it");
+    assert!(gcc.status.success(), "{}", String::from_utf8_lossy(&gcc.stderr));
+    std::fs::read(object).unwrap()
+}
