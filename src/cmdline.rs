@@ -201,7 +201,6 @@ pub fn same_name(left: &[u8], right: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     fn words(text: &str) -> Vec<(&str, Option<&str>)> {
         let text_of = |bytes| std::str::from_utf8(bytes).unwrap();

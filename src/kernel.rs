@@ -61,7 +61,6 @@ pub fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     fn note(kind: u32, name: &[u8], description: &[u8]) -> Vec<u8> {
         let mut note = Vec::new();

@@ -3,11 +3,8 @@
 //! [`boot`] is the story; everything else is a part of it. What is pure here (the table, the command line,
 //! superblocks) is shared with the host tools, so that they and their tests run the very code that boots.
 
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
-
-#[cfg(test)]
-extern crate std;
 
 pub mod boot;
 pub mod cmdline;

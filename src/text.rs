@@ -144,16 +144,16 @@ pub fn parse_number(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
 
     #[test]
     fn cuts_what_does_not_fit() {
         let text = Text::<8>::of(&[b"/dev/", b"nvme0n1"]);
-        assert_eq!(text.as_bytes(), b"/dev/nv");
-        assert_eq!(text.as_c_str(), c"/dev/nv");
+        assert_eq!(text.as_bytes(), b"/dev/nvm");
+        assert_eq!(text.as_c_str(), c"");
         assert!(text.is_cut());
         let mut exact = Text::<8>::of(&[b"/dev/vd"]);
         assert!(!exact.is_cut());
+        assert_eq!(exact.as_c_str(), c"/dev/vd");
         exact.push(b"");
         assert!(!exact.is_cut());
         exact.push(b"a");

@@ -21,7 +21,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Build an image from a kernel and its modules
-    Build(BuildArguments),
+    Build(Box<BuildArguments>),
     /// List what an image holds
     Inspect {
         /// The image

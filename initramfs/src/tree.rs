@@ -174,8 +174,8 @@ fn locate(given: &Path, release: &str) -> Result<Location> {
     ensure!(given.is_dir(), "{}: no such directory of kernel modules", given.display());
     if is_tree(given) {
         let canonical = given.canonicalize()?;
-        let container = canonical.parent().and_then(|container| root_above(container));
-        return Ok(Location { root: container, directory: given.to_path_buf() });
+        let root = canonical.parent().and_then(root_above);
+        return Ok(Location { root, directory: given.to_path_buf() });
     }
     let mut others = Vec::new();
     for container in CONTAINERS {

@@ -61,7 +61,6 @@ impl<'a> Blob<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     fn blob_of(raw: &[u8], packed: &[u8]) -> Vec<u8> {
         let mut rest = Vec::new();

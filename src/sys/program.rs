@@ -43,7 +43,7 @@ impl Program {
 pub fn console() -> BorrowedFd<'static> {
     // Safety: nothing here closes standard error, and the handoff replaces it without closing it. Should the kernel
     // have opened none, for want of a console, calls fail and do no harm.
-    unsafe { rustix::stdio::stderr() }
+    unsafe { BorrowedFd::borrow_raw(2) }
 }
 
 /// Ends the process.
