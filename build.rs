@@ -3,16 +3,33 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
+/// One segment for all that is only read or run, with the headers in it and no padding: the loader has no variables.
+/// Should it get some, they lie in a page of their own that cannot be run. The precompiled core brings unwind tables
+/// and comments that nothing reads, 2.3 KB, which are left out.
+const SCRIPT: &str = "
+PHDRS {
+  fixed PT_LOAD FILEHDR PHDRS FLAGS(5);
+  variable PT_LOAD FLAGS(6);
+  stack PT_GNU_STACK FLAGS(6);
+}
+SECTIONS {
+  . = 0x200000 + SIZEOF_HEADERS;
+  .text : { *(.rodata .rodata.*) *(.data.rel.ro .data.rel.ro.*) *(.got .got.*) *(.text .text.*) } :fixed
+  . = ALIGN(0x1000) + (. & 0xfff);
+  .data : { *(.data .data.*) } :variable
+  .bss : { *(.bss .bss.*) } :variable
+  /DISCARD/ : { *(.eh_frame .eh_frame_hdr .comment .note*) }
+}
+";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=MODSTRAP_SYMBOLS");
     if env::var_os("CARGO_FEATURE_BIN").is_none() {
         return;
     }
-    // The precompiled core brings unwind tables and comments that nothing reads: 2.3 KB.
-    let script = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("discard.ld");
-    fs::write(&script, "SECTIONS { /DISCARD/ : { *(.eh_frame .eh_frame_hdr .comment .note*) } } INSERT AFTER .text;\n")
-        .expect("writing the linker script");
+    let script = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("init.ld");
+    fs::write(&script, SCRIPT).expect("writing the linker script");
     // size-report wants the symbols that the shipped program does not carry.
     let sections = if env::var_os("MODSTRAP_SYMBOLS").is_some() { "" } else { ",-z,nosectionheader" };
     let arguments = [
@@ -20,7 +37,7 @@ fn main() {
         "-nostdlib".into(),
         "-static".into(),
         "-no-pie".into(),
-        format!("-Wl,--build-id=none,-z,norelro,-z,noseparate-code,--no-rosegment,--no-eh-frame-hdr{sections}"),
+        format!("-Wl,--build-id=none,-z,norelro,--no-eh-frame-hdr{sections}"),
         format!("-Wl,-T,{}", script.display()),
         // Builds that do not optimise keep a reference to it.
         "-Wl,--defsym=rust_eh_personality=0".into(),

@@ -7,7 +7,7 @@ use std::process::Command;
 /// What the loader is made of.
 const SOURCES: [&str; 4] = ["src", "build.rs", "Cargo.toml", "Cargo.lock"];
 /// Settings of the surrounding build that are not meant for the loader.
-const FOREIGN: [&str; 10] = [
+const FOREIGN: [&str; 11] = [
     "CARGO_ENCODED_RUSTFLAGS",
     "RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
@@ -18,6 +18,7 @@ const FOREIGN: [&str; 10] = [
     "CLIPPY_ARGS",
     "CARGO_PRIMARY_PACKAGE",
     "TARGET",
+    "MODSTRAP_SYMBOLS",
 ];
 
 fn variable(name: &str) -> String {

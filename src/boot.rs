@@ -11,10 +11,9 @@ use crate::file::{self, Path};
 use crate::handoff;
 use crate::kernel;
 use crate::module::Modules;
-use crate::report::{Level, Line, Log};
-use crate::root::mount::Mounted;
+use crate::report::Log;
 use crate::root::{RootSpec, Search, Wait};
-use crate::sys::{FileMap, Program, now};
+use crate::sys::{FileMap, Program};
 use crate::table::Table;
 use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
 use crate::text::Text;
@@ -35,12 +34,11 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
     if !getpid().is_init() {
         return Err(Failure::new(log, Problem::NotFirst, b"", b"", None));
     }
-    let start = now();
     handoff::mount_kernel_file_systems(log)?;
     log.open();
 
     let mut words = [0; COMMAND_LINE];
-    let words = file::read(c"/proc/cmdline", &mut words).unwrap_or_default();
+    let words = file::read(c"/proc/cmdline", &mut words);
     *on_fail = CommandLine::parse(words).on_fail;
     let table_file = image_file(TABLE_PATH, log)?;
     let table = Table::open(&table_file)
@@ -53,57 +51,48 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
 
     let blobs = image_file(BLOBS_PATH, log)?;
     let mut modules = Modules::new(&table, &blobs, &cmdline);
-    let root = reach_root(&cmdline, &mut modules, log)?;
-    let init = handoff::find_init(&root, &cmdline, log)?;
-    say_mounted(&root, start, &modules, log);
+    reach_root(&cmdline, &mut modules, log)?;
+    let init = handoff::find_init(&cmdline, log)?;
     Err(handoff::hand_off(program, &init, log))
 }
 
 /// Loads drivers, cheap ones first and no more than needed, until the root is there; mounts it.
-#[inline(never)]
-fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<Mounted, Failure> {
+fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<(), Failure> {
     let root = cmdline.root.ok_or_else(|| Failure::new(log, Problem::NoRoot, b"", b"", None))?;
     let spec = RootSpec::parse(root, cmdline.root_type)
         .ok_or_else(|| Failure::new(log, Problem::RootForm, root, b"", None))?;
     let mut search = Search::new(spec, cmdline);
     // The socket first: what happens while the devices are read is an event, and none falls between.
-    let events =
-        Events::listen().map_err(|errno| Failure::new(log, Problem::Events, b"", b"", Some(errno)))?;
+    let events = Events::listen().map_err(|errno| Failure::new(log, Problem::Events, b"", b"", Some(errno)))?;
 
-    let mut stage = Some(Stage::first(&spec));
-    while let Some(now) = stage {
-        let mut asked = 0;
-        loop {
-            let now_asked = load_drivers(&now, modules, log, &mut || search.is_there());
-            if let Some(mounted) = search.mount(modules, log)? {
-                return Ok(mounted);
-            }
-            asked += now_asked;
-            // What was asked may bring further devices at once, or by and by; what has settled brings none.
-            if now_asked == 0 && !search.note(events.wait(now.settling(asked))) {
-                break;
-            }
+    let mut stage = Stage::first(&spec);
+    let mut asked = 0;
+    let mut wait = None;
+    loop {
+        let asked_now = load_drivers(&stage, modules, log, &mut || search.is_there());
+        if search.mount(modules, log)? {
+            return Ok(());
         }
-        stage = now.next();
-    }
-    wait_for_root(root, &mut search, &events, modules, log)
-}
-
-/// Every driver was asked: waits for devices that take their time, or that somebody plugs in.
-#[inline(never)]
-fn wait_for_root(
-    root: &[u8],
-    search: &mut Search,
-    events: &Events,
-    modules: &mut Modules,
-    log: &mut Log,
-) -> Result<Mounted, Failure> {
-    let mut wait = Wait::begin(search.patience());
-    while let Some(pause) = wait.next(root, log) {
-        search.note(events.wait(pause));
-        load_drivers(&Stage::everything(&search.spec()), modules, log, &mut || search.is_there());
-        if let Some(mounted) = search.mount(modules, log)? {
-            return Ok(mounted);
+        asked += asked_now;
+        if asked_now > 0 {
+            continue;
+        }
+        // What was asked may bring further devices by and by. When all has settled the next stage begins; after the
+        // last one the root must come by itself, or by somebody's hand.
+        let pause = match &mut wait {
+            None => stage.settling(asked),
+            Some(wait) => match Wait::next(wait, root, log) {
+                Some(pause) => pause,
+                None => break,
+            },
+        };
+        if search.note(events.wait(pause)) || wait.is_some() {
+            continue;
+        }
+        asked = 0;
+        match stage.next() {
+            Some(next) => stage = next,
+            None => wait = Some(Wait::begin(cmdline.patience)),
         }
     }
     failure::survey(modules, log);
@@ -113,13 +102,4 @@ fn wait_for_root(
 fn image_file(path: &str, log: &mut Log) -> Result<FileMap, Failure> {
     FileMap::open(Path::of(&[path.as_bytes()]).as_c_str())
         .map_err(|errno| Failure::new(log, Problem::ImageFile, path.as_bytes(), b"", Some(errno)))
-}
-
-fn say_mounted(root: &Mounted, start: u64, modules: &Modules, log: &mut Log) {
-    let mut line = Line::of(&[b"root ", root.source.as_bytes(), b" (", root.kind.as_bytes(), b") mounted after "]);
-    line.push_number(now().saturating_sub(start));
-    line.push(b" ms, ");
-    line.push_number(modules.loaded().into());
-    line.push(b" modules loaded");
-    log.say(Level::Info, &[line.as_bytes()]);
 }

@@ -25,6 +25,16 @@ impl<'a> Words<'a> {
     pub fn new(text: &'a [u8]) -> Self {
         Words { rest: text }
     }
+
+    /// The next word that gives a module a parameter; the word is what follows the module's name and the dot.
+    #[inline(never)]
+    fn next_of(&mut self, module: &[u8]) -> Option<Word<'a>> {
+        self.find_map(|Word { key, value }| {
+            let dot = key.iter().position(|&byte| byte == b'.')?;
+            let (name, key) = (key.get(..dot)?, key.get(dot + 1..)?);
+            (same_name(name, module) && !key.is_empty()).then_some(Word { key, value })
+        })
+    }
 }
 
 impl<'a> Iterator for Words<'a> {
@@ -163,11 +173,8 @@ impl<'a> CommandLine<'a> {
 
     /// The parameters given to a module as `module.parameter` or `module.parameter=value`.
     pub fn parameters<'m>(&self, module: &'m [u8]) -> impl Iterator<Item = Word<'a>> + use<'a, 'm> {
-        self.words().filter_map(move |word| {
-            let dot = word.key.iter().position(|&byte| byte == b'.')?;
-            let key = word.key.get(dot + 1..)?;
-            (same_name(word.key.get(..dot)?, module) && !key.is_empty()).then_some(Word { key, value: word.value })
-        })
+        let mut words = self.words();
+        core::iter::from_fn(move || words.next_of(module))
     }
 
     #[inline(never)]

@@ -87,12 +87,12 @@ impl Failure {
 impl Problem {
     /// The sentences, in the order of the problems.
     const PATTERNS: &[u8] = b"\
-this is the init of an initramfs: the kernel starts it, as process 1\0\
+not process 1: this is the init of an initramfs\0\
 cannot mount %\0\
 the image's % cannot be read\0\
 % is no module table: build the image anew\0\
-% is a table of another format version: loader and builder do not belong together\0\
-% is damaged: build the image anew, and check the memory and the medium it was read from\0\
+% has another format version: loader and builder do not belong together\0\
+% is damaged: build the image anew, and check memory and medium\0\
 the image was built for kernel %, but this is kernel &\0\
 the image was built for another build of kernel %\0\
 the command line has no root=\0\
@@ -101,10 +101,10 @@ cannot listen to the kernel's events\0\
 root=% did not appear\0\
 % holds no file system that is known here: give rootfstype=\0\
 % holds &, which cannot be mounted as a root\0\
-% holds &, for which neither the kernel nor the image has a module: build the image with --include &\0\
+% holds &, which neither the kernel nor the image knows: build with --include &\0\
 cannot mount % as &\0\
-% has no init: tried /sbin/init, /etc/init, /bin/init, /bin/sh\0\
-% has no executable init=&\0\
+the root has no init: neither /sbin/init, /etc/init, /bin/init nor /bin/sh\0\
+the root has no executable init=%\0\
 cannot hand over to %";
 
     /// The sentence for it.

@@ -13,17 +13,19 @@ pub type Path = Text<256>;
 /// What a directory is read through, a buffer at a time.
 const DIRECTORY_BUFFER: usize = 2048;
 
-/// Reads a file from its start into `buffer`, as far as it fits.
-pub fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
-    let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+/// Reads a file from its start into `buffer`, as far as it fits. One that cannot be read is as good as empty.
+#[inline(never)]
+pub fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
     let mut length = 0;
-    while let Some(space) = buffer.get_mut(length..).filter(|space| !space.is_empty()) {
-        match io::retry_on_intr(|| io::read(&file, &mut *space))? {
-            0 => break,
-            count => length += count,
+    if let Ok(file) = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        while let Some(space) = buffer.get_mut(length..) {
+            match io::read(&file, space) {
+                Ok(count) if count > 0 => length += count,
+                _ => break,
+            }
         }
     }
-    Ok(buffer.get(..length).unwrap_or_default())
+    buffer.get(..length).unwrap_or_default()
 }
 
 /// Writes a file that exists, at once.

@@ -14,7 +14,7 @@ use crate::cmdline::CommandLine;
 use crate::file::Path;
 use crate::report::Log;
 use crate::failure::{Failure, Problem};
-use crate::root::mount::{MOUNT_POINT, Mounted};
+use crate::root::mount::MOUNT_POINT;
 use crate::sys::Program;
 
 /// What the real init finds mounted: the place, there and below [`MOUNT_POINT`], the type and the options.
@@ -47,8 +47,8 @@ const INITS: [&CStr; 4] = [c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"
 
 /// The init to become: the one that was asked for, or the first of the kernel's own list that is there.
 #[inline(never)]
-pub fn find_init(root: &Mounted, cmdline: &CommandLine, log: &mut Log) -> Result<Path, Failure> {
-    let mut failure = |problem, detail, errno| Failure::new(log, problem, root.source.as_bytes(), detail, errno);
+pub fn find_init(cmdline: &CommandLine, log: &mut Log) -> Result<Path, Failure> {
+    let mut failure = |problem, detail, errno| Failure::new(log, problem, detail, b"", errno);
     let directory = open_directory(MOUNT_POINT).map_err(|errno| failure(Problem::NoInit, b"", Some(errno)))?;
     if let Some(asked) = cmdline.init {
         let path = Path::of(&[asked]);

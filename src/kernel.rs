@@ -35,7 +35,7 @@ pub fn check(table: &Table, cmdline: &CommandLine, log: &mut Log) -> Result<(), 
 /// Whether both build ids are known, and differ.
 fn is_other_build(expected: &[u8]) -> bool {
     let mut buffer = [0; 1024];
-    let notes = file::read(c"/sys/kernel/notes", &mut buffer).unwrap_or_default();
+    let notes = file::read(c"/sys/kernel/notes", &mut buffer);
     !expected.is_empty() && build_id(notes).is_some_and(|running| running != expected)
 }
 

@@ -5,7 +5,7 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
 use crate::file;
-use crate::sys::console;
+use crate::sys::{console, now};
 use crate::text::{Text, entry};
 
 /// A line of the kernel log: the kernel takes no longer record than 1 KiB (kernel/printk/printk.c).
@@ -26,6 +26,7 @@ pub enum Level {
 pub struct Log {
     kmsg: Option<OwnedFd>,
     lines: u8,
+    begun: u64,
     /// Why the boot cannot go on: the sentence of the latest failure.
     pub reason: Line,
 }
@@ -36,20 +37,26 @@ const LINES_PER_OPENING: u8 = 8;
 
 impl Log {
     /// A log that is not open yet: its lines go to standard error, which is the console.
-    pub const fn new() -> Log {
-        Log { kmsg: None, lines: 0, reason: Line::new() }
+    pub fn new() -> Log {
+        Log { kmsg: None, lines: 0, begun: now(), reason: Line::new() }
     }
 
     /// Opens the kernel log, now that /dev and /proc are there.
     pub fn open(&mut self) {
         let mut buffer = [0; 16];
         // Where the user switched it off, the kernel takes lines and throws them away: the console is left.
-        let is_off = file::read(c"/proc/sys/kernel/printk_devkmsg", &mut buffer).is_ok_and(|on| on.starts_with(b"off"));
+        let is_off = file::read(c"/proc/sys/kernel/printk_devkmsg", &mut buffer).starts_with(b"off");
         self.kmsg = if is_off { None } else { fs::open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok() };
         self.lines = 0;
     }
 
-    /// Writes one line, made of these parts.
+    /// How long ago, in milliseconds, the log was begun, and the boot with it.
+    pub fn elapsed(&self) -> u64 {
+        now().saturating_sub(self.begun)
+    }
+
+    /// Writes one line, made of these parts. Labels and the like may hold anything: what could forge a line, or command
+    /// a terminal, is written as '?'.
     pub fn say(&mut self, level: Level, parts: &[&[u8]]) {
         if self.kmsg.is_some() && self.lines >= LINES_PER_OPENING {
             self.open();
@@ -61,6 +68,7 @@ impl Log {
         }
         line.push(b"modstrap: ");
         parts.iter().for_each(|part| line.push(part));
+        line.as_bytes_mut().iter_mut().filter(|byte| **byte < b' ' || **byte == 0x7f).for_each(|byte| *byte = b'?');
         let _ = match &self.kmsg {
             Some(kmsg) => io::write(kmsg, line.as_bytes()),
             None => {

@@ -4,6 +4,8 @@ use core::ffi::CStr;
 
 use heapless::{Vec, VecView};
 
+use crate::sys::c_str;
+
 /// A text of fewer than `N` bytes, with a NUL behind it. What does not fit is cut off, and [`Text::is_cut`] says so.
 ///
 /// The bytes end in the NUL, but for an empty text that may have none, and one that was cut: it fills all `N` bytes.
@@ -51,7 +53,7 @@ impl<const N: usize> Text<N> {
     /// The text as system calls take it, up to its first NUL, should it hold one; empty if it was cut, since no part of
     /// a path is a path.
     pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+        c_str(&self.0)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a user puts into an image beside modules: programs and data (`--file`), firmware, an early archive.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use object::elf::{FileHeader32, FileHeader64};
@@ -23,15 +24,17 @@ impl FileSpec {
         }
     }
 
-    /// The path in the image: what was asked for, a name being added to a directory; else the path of the source if
-    /// that is absolute, else its name.
+    /// The path in the image: what was asked for, the source's name being added where that ends with a '/'; else the
+    /// path of the source if that is absolute, else its name. A source that itself ends with a '/' is what is in it.
     fn path(&self) -> Result<String> {
         let name = || {
             let name = self.source.file_name().with_context(|| format!("{} has no name", self.source.display()))?;
             text(name.as_ref()).map(str::to_string)
         };
         match &self.dest {
-            Some(dest) if dest.ends_with('/') => Ok(format!("{dest}{}", name()?)),
+            Some(dest) if dest.ends_with('/') && !text(&self.source)?.ends_with('/') => {
+                Ok(format!("{dest}{}", name()?))
+            }
             Some(dest) => Ok(dest.clone()),
             None if self.source.is_absolute() => Ok(text(&self.source)?.to_string()),
             None => name(),
@@ -41,12 +44,9 @@ impl FileSpec {
     /// Puts the file into `archive`, a directory with all that is in it. A link given here is followed, one found in
     /// a directory stays a link.
     pub fn add_to(&self, archive: &mut Archive) -> Result<()> {
-        let add = || {
-            let metadata = std::fs::metadata(&self.source)?;
-            add(archive, &self.source, &self.path()?, &metadata)
-        };
-        let mut add = add;
-        add().with_context(|| format!("--file {}", self.source.display()))
+        let metadata = std::fs::metadata(&self.source).context("cannot be read");
+        let added = metadata.and_then(|metadata| add(archive, &self.source, &self.path()?, &metadata));
+        added.with_context(|| format!("--file {}", self.source.display()))
     }
 }
 
@@ -106,11 +106,7 @@ fn interpreter_of<H: FileHeader<Endian = Endianness>>(content: &[u8]) -> Option<
 
 /// Puts the firmware files `names` from `directory` into `archive`, below /lib/firmware; a file that is there only
 /// compressed goes in so, under its own name, for the kernel to unpack. The names that are not there are returned.
-pub fn add_firmware<'n>(
-    archive: &mut Archive,
-    directory: &Path,
-    names: impl Iterator<Item = &'n str>,
-) -> Result<Vec<String>> {
+pub fn add_firmware(archive: &mut Archive, directory: &Path, names: BTreeSet<&str>) -> Result<Vec<String>> {
     ensure!(directory.is_dir(), "--firmware {}: no such directory", directory.display());
     let mut missing = Vec::new();
     for name in names {
@@ -128,7 +124,7 @@ pub fn add_firmware<'n>(
 }
 
 /// Reads an archive that is to stand before ours, as the kernel wants microcode: uncompressed cpio and nothing else.
-pub fn read_early(path: &PathBuf) -> Result<Vec<u8>> {
+pub fn read_early(path: &Path) -> Result<Vec<u8>> {
     let context = || format!("--early {}", path.display());
     let bytes = std::fs::read(path).with_context(context)?;
     if let Some(format) = crate::compression::Format::of(&bytes) {

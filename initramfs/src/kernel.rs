@@ -195,6 +195,25 @@ mod tests {
     }
 
     #[test]
+    fn reads_a_bzimage() {
+        let payload = gzip(&[BANNER, &note(&[7; 20])].concat());
+        let mut image = vec![0; 0x400];
+        image[0x1f1] = 1;
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+        image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+        image[0x248..0x24c].copy_from_slice(&64_u32.to_le_bytes());
+        image[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        image[0x300..0x313].copy_from_slice(b"6.9.1-board (cc) #1");
+        image.extend([0; 64]);
+        image.extend(&payload);
+        expect(&image, &[7; 20]);
+        // The release stands in the header even where the payload cannot be read.
+        let cut = image.len() - payload.len() / 2;
+        expect(&image[..cut], &[]);
+    }
+
+    #[test]
     fn passes_over_the_notes_of_embedded_elf_files() {
         let mut vdso = vec![0; 256];
         vdso[..6].copy_from_slice(b"\x7fELF\x02\x01");

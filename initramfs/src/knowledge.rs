@@ -1,8 +1,6 @@
 //! What no module says of itself: its class, when it is a candidate, which disks it brings about, and what must be
 //! beside it. The facts are in `knowledge.txt`, whose head describes the format; here they are parsed and asked.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail, ensure};
 use globset::{GlobBuilder, GlobMatcher};
 use modstrap::table::{Class, Disks, Step};
@@ -61,10 +59,6 @@ struct Name {
 
 /// The mark of what the reference tree does not have.
 const ELSEWHERE: char = '~';
-/// The directories that the kernel's sources have at their top, as far as modules lie there.
-const TOPS: [&str; 13] =
-    ["arch", "block", "certs", "crypto", "drivers", "fs", "kernel", "lib", "mm", "net", "security", "sound", "virt"];
-
 impl Knowledge {
     /// The facts that are part of the builder.
     pub fn built_in() -> Result<Knowledge> {
@@ -112,7 +106,7 @@ impl Knowledge {
         if let Some((_, nature)) = self.natures.iter().find(|(patterns, _)| fits(patterns)) {
             return *nature;
         }
-        if place(module).is_some() {
+        if module.place.is_some() {
             return UNKNOWN;
         }
         if module.aliases.iter().any(|alias| alias.starts_with("fs-")) {
@@ -217,7 +211,7 @@ impl Pattern {
 
     fn fits(&self, module: &Module) -> bool {
         match self.by_place {
-            true => place(module).is_some_and(|place| self.glob.is_match(place)),
+            true => module.place.as_ref().is_some_and(|place| self.glob.is_match(place)),
             false => self.glob.is_match(&module.name),
         }
     }
@@ -244,13 +238,79 @@ fn parse_names(words: &[&str]) -> Result<Vec<Name>> {
     Ok(words.iter().map(|word| Name::parse(word)).collect())
 }
 
-/// A module's place in the kernel's sources: its directory and its name, with '_' for '-'. None for a module whose
-/// path tells of no such place, as those of DKMS and the like.
-fn place(module: &Module) -> Option<String> {
-    let parts: Vec<String> =
-        module.path.parent()?.components().map(|part| normal(&part.as_os_str().to_string_lossy())).collect();
-    // `kernel` itself is both the directory of all modules and one of the sources'.
-    let parts = if parts.first().is_some_and(|first| first == "kernel") { &parts[1..] } else { &parts[..] };
-    let top = parts.iter().position(|part| TOPS.contains(&part.as_str()))?;
-    Some(Path::new(&parts[top..].join("/")).join(&module.name).to_string_lossy().into_owned())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn module(path: &str, depends: &[&str], aliases: &[&str]) -> Module {
+        Module::sample(Path::new(path), depends, aliases)
+    }
+
+    fn nature(class: Class, step: Step, disks: &[&str]) -> Nature {
+        let bit = |family: &&str| 1 << Disks::NAMES.iter().position(|name| name == family).unwrap();
+        Nature { class, step, disks: Disks(disks.iter().map(bit).sum()) }
+    }
+
+    #[test]
+    fn the_facts_are_sound() {
+        let knowledge = Knowledge::built_in().unwrap();
+        let says =
+            |path: &str, expected: Nature| assert_eq!(knowledge.nature(&module(path, &[], &[])), expected, "{path}");
+        says("kernel/drivers/block/virtio_blk.ko", nature(Class::Block, Step::Cheap, &["vd"]));
+        says("kernel/drivers/nvme/host/nvme.ko.xz", nature(Class::Block, Step::Cheap, &["nvme"]));
+        says("kernel/drivers/ata/ahci.ko", nature(Class::Block, Step::Scsi, &["sd", "sr"]));
+        says("kernel/drivers/scsi/megaraid/megaraid_sas.ko", nature(Class::Block, Step::Scsi, &["sd", "sr"]));
+        says("kernel/drivers/usb/storage/uas.ko", nature(Class::Block, Step::Usb, &["sd", "sr"]));
+        says("kernel/drivers/mmc/host/sdhci-pci.ko", nature(Class::Block, Step::Cheap, &["mmcblk"]));
+        says("kernel/drivers/usb/host/xhci-pci.ko", nature(Class::Bus, Step::Usb, &[]));
+        says("kernel/drivers/virtio/virtio_pci.ko", nature(Class::Bus, Step::Always, &[]));
+        says("kernel/drivers/regulator/fixed.ko", nature(Class::Bus, Step::Supplier, &[]));
+        says("kernel/fs/ext4/ext4.ko", nature(Class::Fs, Step::Always, &[]));
+        says("kernel/fs/nfs/nfs.ko", nature(Class::Net, Step::Always, &[]));
+        says("kernel/fs/fuse/virtiofs.ko", nature(Class::Share, Step::Cheap, &[]));
+        says("kernel/arch/x86/crypto/crc32c-intel.ko", nature(Class::Library, Step::Always, &[]));
+        says("kernel/sound/core/snd.ko", UNKNOWN);
+    }
+
+    #[test]
+    fn a_module_from_outside_is_told_by_what_it_stands_on() {
+        let knowledge = Knowledge::built_in().unwrap();
+        let hba = module("updates/dkms/hba.ko", &["scsi_transport_sas", "scsi_mod"], &[]);
+        assert_eq!(knowledge.nature(&hba), nature(Class::Block, Step::Scsi, &["sd", "sr"]));
+        let zfs = module("extra/zfs.ko", &["spl"], &["fs-zfs"]);
+        assert_eq!(knowledge.nature(&zfs).class, Class::Fs);
+        assert_eq!(knowledge.nature(&module("extra/spl.ko", &[], &[])), UNKNOWN);
+    }
+
+    #[test]
+    fn companions_come_by_disks_buses_and_patterns() {
+        let knowledge = Knowledge::parse(
+            "block scsi sd drivers/ata/*\nwith disk:sd take sd_mod\nwith bus:pci take ~vmd\nwith ahci take x y",
+        )
+        .unwrap();
+        let companions = |module: Module| {
+            let nature = knowledge.nature(&module);
+            knowledge.companions(&module, nature).map(str::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(companions(module("kernel/drivers/ata/ahci.ko", &[], &["pci:v*"])), ["sd_mod", "vmd", "x", "y"]);
+        assert_eq!(companions(module("kernel/fs/ext4.ko", &[], &["fs-ext4"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        for (text, part) in [
+            ("\nblok - - x", "line 2: blok - - x"),
+            ("block cheep - x", "no such step"),
+            ("block cheap vdx x", "no such family of disks: vdx"),
+            ("with x:y take z", "neither disk: nor bus:"),
+            ("with x take", "no name"),
+            ("fs - -", "no pattern"),
+            ("fs", "too short"),
+            ("fs - - a[", "line 1"),
+        ] {
+            let error = format!("{:#}", Knowledge::parse(text).unwrap_err());
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
 }

@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::archive::Archive;
 use crate::kernel::Kernel;
@@ -104,38 +104,26 @@ pub struct FileSpec {
 /// Builds the image that `request` describes and writes it to `output`.
 pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     image::check_output(output)?;
-    let loader = read_loader(request)?;
-    let mtime = image::source_date_epoch()?;
-    let early = request.early.as_ref().map(files::read_early).transpose()?.unwrap_or_default();
-    let mut archive = Archive::default();
-    request.files.iter().try_for_each(|file| file.add_to(&mut archive))?;
-
-    let knowledge = Knowledge::built_in()?;
+    let Inputs { loader, early, mut archive, mtime } = Inputs::read(request)?;
     let kernel = Kernel::read(&request.kernel)?;
     let tree = Tree::read(&request.modules, &kernel.release, &progress(request, "reading modules"))?;
-    let selection = Selection::new(&tree, &knowledge, request)?;
+    let selection = Selection::new(&tree, &Knowledge::built_in()?, request)?;
     let vermagic = agreed_vermagic(&tree, &selection, &kernel, request)?;
     check_loader(&loader, &tree, request)?;
 
-    let members: Vec<usize> = selection.members.keys().copied().collect();
-    let bar = progress(request, "packing modules");
-    bar.set_length(members.len() as u64);
-    let blobs = pack::pack(members.len(), request.compress, &bar, |number| tree.content(members[number]))?;
-    bar.finish_and_clear();
+    let blobs = pack_selection(request, &tree, &selection)?;
     let table = table::write(&table_input(request, &kernel, vermagic, &tree, &selection, &blobs))?;
-
     let missing_firmware = match &request.firmware {
-        Some(directory) => files::add_firmware(&mut archive, directory, selection.firmware(&tree).into_iter())?,
+        Some(directory) => files::add_firmware(&mut archive, directory, selection.firmware(&tree))?,
         None => Vec::new(),
     };
-    let parts = image::Parts { loader: &loader, table: &table, blobs: &blobs.bytes };
-    image::add_skeleton(&mut archive, &parts)?;
+    image::add_skeleton(&mut archive, &image::Parts { loader: &loader, table: &table, blobs: &blobs.bytes })?;
     let image_bytes = image::write(output, &early, &archive, mtime)?;
     Ok(Summary {
         image: output.to_path_buf(),
         release: kernel.release,
         build_id: kernel.build_id.iter().map(|byte| format!("{byte:02x}")).collect(),
-        modules: members.len(),
+        modules: selection.members.len(),
         modules_in_tree: tree.modules.len(),
         raw_bytes: blobs.places.iter().map(|place| place.raw as u64).sum(),
         packed_bytes: blobs.places.iter().map(|place| place.packed as u64).sum(),
@@ -143,13 +131,41 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
         loader_bytes: loader.len() as u64,
         early_bytes: early.len() as u64,
         image_bytes,
-        builtin: selection.builtin.iter().cloned().collect(),
-        firmware: request.firmware.is_some(),
+        builtin: selection.builtin.into_iter().collect(),
         missing_firmware,
         without_interpreter: files::without_interpreter(&archive),
         duplicates: tree.duplicates,
         dangling: tree.dangling,
     })
+}
+
+/// What a request names beside kernel and modules, read first, since mistakes show there at once.
+struct Inputs {
+    loader: Vec<u8>,
+    early: Vec<u8>,
+    /// The user's files.
+    archive: Archive,
+    /// The time that files in the image have.
+    mtime: u32,
+}
+
+impl Inputs {
+    fn read(request: &Request) -> Result<Inputs> {
+        let mut archive = Archive::default();
+        request.files.iter().try_for_each(|file| file.add_to(&mut archive))?;
+        Ok(Inputs {
+            loader: read_loader(request)?,
+            early: request.early.as_deref().map(files::read_early).transpose()?.unwrap_or_default(),
+            archive,
+            mtime: image::source_date_epoch()?,
+        })
+    }
+}
+
+fn pack_selection(request: &Request, tree: &Tree, selection: &Selection) -> Result<pack::Blobs> {
+    let members: Vec<usize> = selection.members.keys().copied().collect();
+    let progress = progress(request, "packing modules");
+    pack::pack(members.len(), request.compress, &progress, |number| tree.content(members[number]))
 }
 
 /// The values of the table. Parameters, blacklists and masks of modprobe.d have their place here, in each entry's
@@ -247,5 +263,5 @@ fn progress(request: &Request, what: &'static str) -> ProgressBar {
     }
     let style =
         ProgressStyle::with_template("{msg:16} {bar:40} {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style).with_message(what)
+    ProgressBar::new(0).with_style(style).with_message(what).with_finish(ProgressFinish::AndClear)
 }

@@ -17,6 +17,9 @@ pub struct Module {
     pub name: String,
     /// The file, below the tree's directory.
     pub path: PathBuf,
+    /// Its place in the kernel's sources, `drivers/ata/ahci`, with '_' for '-'; none for a module whose path tells of no
+    /// such place, as those of DKMS and the like.
+    pub place: Option<String>,
     /// The machine it is for.
     pub machine: Machine,
     /// What it cannot be loaded without.
@@ -46,8 +49,10 @@ impl Module {
             let name = section.name().context("its section names are damaged")?;
             section.data().with_context(|| format!("its section {name} lies outside the file"))?;
         }
+        let name = name(&file, machine)?;
         let mut module = Module {
-            name: name(&file, machine)?,
+            place: place(path, &name),
+            name,
             path: path.to_path_buf(),
             machine,
             depends: Vec::new(),
@@ -90,10 +95,48 @@ impl Module {
         }
     }
 
+    /// A module called as its file is, that states nothing but this.
+    #[cfg(test)]
+    pub(crate) fn sample(path: &Path, depends: &[&str], aliases: &[&str]) -> Module {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = normal(file.split('.').next().unwrap());
+        let texts = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
+        Module {
+            place: place(path, &name),
+            name,
+            path: path.to_path_buf(),
+            machine: Machine { class: 2, data: 1, machine: elf::EM_X86_64 },
+            depends: texts(depends),
+            soft_before: Vec::new(),
+            soft_after: Vec::new(),
+            weak: Vec::new(),
+            aliases: texts(aliases),
+            firmware: Vec::new(),
+            vermagic: String::new(),
+        }
+    }
+
     /// The release of the kernel that it was built for.
     pub fn release(&self) -> &str {
         self.vermagic.split(' ').next().unwrap_or_default()
     }
+}
+
+/// The directories at the top of the kernel's sources, as far as modules lie in them.
+const TOPS: [&str; 13] =
+    ["arch", "block", "certs", "crypto", "drivers", "fs", "kernel", "lib", "mm", "net", "security", "sound", "virt"];
+
+/// See [`Module::place`].
+fn place(path: &Path, name: &str) -> Option<String> {
+    let directory = path.parent()?.components().map(|part| normal(&part.as_os_str().to_string_lossy()));
+    let mut parts: Vec<String> = directory.collect();
+    // `kernel` is both the directory of all modules and one of the sources'.
+    if parts.first().is_some_and(|first| first == "kernel") {
+        parts.remove(0);
+    }
+    let top = parts.iter().position(|part| TOPS.contains(&part.as_str()))?;
+    parts.push(name.to_string());
+    Some(parts[top..].join("/"))
 }
 
 /// A name with '-' and '_' made one, as the kernel and kmod do it.
@@ -227,6 +270,16 @@ mod tests {
         assert_eq!(module.weak, ["x", "w"]);
         assert_eq!(module.firmware, ["f.bin"]);
         assert_eq!((module.vermagic.as_str(), module.machine.has_device_tree()), ("6.1.0 SMP", false));
+    }
+
+    #[test]
+    fn knows_its_place_in_the_sources() {
+        let place = |path: &str| place(Path::new(path), "foo_bar");
+        assert_eq!(place("kernel/drivers/scsi/foo-bar.ko.xz").as_deref(), Some("drivers/scsi/foo_bar"));
+        assert_eq!(place("updates/drivers/md/dm-vdo/foo-bar.ko").as_deref(), Some("drivers/md/dm_vdo/foo_bar"));
+        assert_eq!(place("kernel/kernel/foo-bar.ko").as_deref(), Some("kernel/foo_bar"));
+        assert_eq!(place("updates/dkms/foo-bar.ko"), None);
+        assert_eq!(place("foo-bar.ko"), None);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub fn pack(
     progress: &ProgressBar,
     read: impl Fn(usize) -> Result<Vec<u8>> + Sync,
 ) -> Result<Blobs> {
+    progress.set_length(count as u64);
     let pack_one = |index: usize| {
         let raw = read(index)?;
         let blob = blob(&raw, compress)?;
@@ -85,13 +86,56 @@ fn put32(bytes: &mut [u8], at: usize, value: usize) -> Result<()> {
 }
 
 impl Compress {
-    /// libdeflate's level; none where nothing is to be compressed.
+    /// libdeflate's level; none where nothing is to be compressed. Over the 86 MiB of the `generic` set of Debian's 6.12,
+    /// on two cores: level 6 takes 0.5 s, 10 takes 5.2 s for 4.4 % less, 11 takes 7.6 s for 4.8 % less, and 12 takes
+    /// 10.5 s for hardly a byte less.
     fn level(self) -> Option<CompressionLvl> {
         let level = match self {
-            Compress::Best => 12,
+            Compress::Best => 11,
             Compress::Fast => 6,
             Compress::Store => return None,
         };
         CompressionLvl::new(level).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents() -> Vec<Vec<u8>> {
+        let mut seed = 1_u64;
+        let noise = (0..5000).map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8
+        });
+        vec![b"compressible ".repeat(1000), noise.collect(), Vec::new(), vec![7; 3]]
+    }
+
+    #[test]
+    fn blobs_unpack_to_what_they_were_at_every_level() {
+        for compress in [Compress::Best, Compress::Fast, Compress::Store] {
+            let contents = contents();
+            let blobs = pack(contents.len(), compress, &ProgressBar::hidden(), |n| Ok(contents[n].clone())).unwrap();
+            for (place, content) in blobs.places.iter().zip(&contents) {
+                assert_eq!(place.offset as usize % layout::BLOB_ALIGN, 0);
+                let blob = &blobs.bytes[place.offset as usize..][..layout::blob::HEADER + place.packed];
+                let checksum = u64::from_le_bytes(*blob.first_chunk().unwrap());
+                assert_eq!(checksum, fold(&blob[layout::blob::RAW..]));
+                let packed = &blob[layout::blob::HEADER..];
+                let is_stored = place.raw == place.packed;
+                let unpacked =
+                    if is_stored { Ok(packed.to_vec()) } else { miniz_oxide::inflate::decompress_to_vec(packed) };
+                assert!(unpacked.is_ok_and(|unpacked| unpacked == *content));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_stored() {
+        let contents = contents();
+        let blobs = pack(2, Compress::Best, &ProgressBar::hidden(), |n| Ok(contents[n].clone())).unwrap();
+        assert!(blobs.places[0].packed < blobs.places[0].raw);
+        assert_eq!(blobs.places[1].packed, blobs.places[1].raw);
     }
 }

@@ -39,9 +39,7 @@ pub struct Summary {
     pub duplicates: Vec<Duplicate>,
     /// Links in the module tree to files that are not there.
     pub dangling: Vec<PathBuf>,
-    /// Whether firmware was asked for.
-    pub firmware: bool,
-    /// Firmware that chosen modules may ask for and the firmware directory lacks.
+    /// Firmware that chosen modules may ask for and the firmware directory, if one was given, lacks.
     pub missing_firmware: Vec<String>,
     /// Programs in the image that cannot start, each with the dynamic linker that is missing.
     pub without_interpreter: Vec<(String, String)>,
@@ -71,11 +69,9 @@ impl fmt::Display for Summary {
         for link in &self.dangling {
             writeln!(f, "warning   {} links to nothing", link.display())?;
         }
-        match (self.firmware, self.missing_firmware.len()) {
-            (false, _) | (_, 0) => {}
-            (true, count) => {
-                writeln!(f, "firmware  {count} files that modules may ask for are not there (-v names them)")?
-            }
+        match self.missing_firmware.len() {
+            0 => {}
+            count => writeln!(f, "firmware  {count} files that modules may ask for are not there (-v names them)")?,
         }
         for (program, interpreter) in &self.without_interpreter {
             writeln!(f, "warning   {program} cannot start: the image has no {interpreter}")?;

@@ -95,6 +95,8 @@ impl Tree {
         let (mut modules, duplicates) = decide(all, &search);
         sort(&mut modules, &directory)?;
         let builtin = Builtin::read(&directory)?;
+        let empty = modules.is_empty() && builtin.names.is_empty();
+        ensure!(!empty, "{}: neither modules nor modules.builtin are there", directory.display());
         Ok(Tree::index(directory, modules, builtin, duplicates, files.dangling))
     }
 
@@ -169,14 +171,9 @@ impl Tree {
     }
 }
 
-/// Finds the directory of the kernel `release`: `given` itself, or one of that name where trees are kept below it.
+/// Finds the directory of the kernel `release`: one of that name where trees are kept below `given`, or that itself.
 fn locate(given: &Path, release: &str) -> Result<Location> {
     ensure!(given.is_dir(), "{}: no such directory of kernel modules", given.display());
-    if is_tree(given) {
-        let canonical = given.canonicalize()?;
-        let root = canonical.parent().and_then(root_above);
-        return Ok(Location { root, directory: given.to_path_buf() });
-    }
     let mut others = Vec::new();
     for container in CONTAINERS {
         let container = given.join(container);
@@ -186,6 +183,11 @@ fn locate(given: &Path, release: &str) -> Result<Location> {
             return Ok(Location { directory, root });
         }
         others.extend(trees_in(&container));
+    }
+    if is_tree(given) {
+        let canonical = given.canonicalize()?;
+        let root = canonical.parent().and_then(root_above);
+        return Ok(Location { root, directory: given.to_path_buf() });
     }
     let found =
         if others.is_empty() { "no modules at all".into() } else { format!("only those of {}", others.join(", ")) };
@@ -280,8 +282,11 @@ fn decide(all: Vec<Module>, search: &Search) -> (Vec<Module>, Vec<Duplicate>) {
     for (name, mut modules) in by_name {
         modules.sort_by_cached_key(|module| search.rank(&name, &module.path));
         let mut modules = modules.into_iter();
-        let Some(first) = modules.next() else { continue };
-        let passed_over: Vec<PathBuf> = modules.map(|module| module.path).collect();
+        let Some(mut first) = modules.next() else { continue };
+        let others: Vec<Module> = modules.collect();
+        // A replacement is for the same thing, so the place of what it replaces tells what it is.
+        first.place = first.place.or_else(|| others.iter().find_map(|other| other.place.clone()));
+        let passed_over: Vec<PathBuf> = others.into_iter().map(|module| module.path).collect();
         if !passed_over.is_empty() {
             duplicates.push(Duplicate { name, taken: first.path.clone(), passed_over });
         }

@@ -71,9 +71,10 @@ fn a_module_is_called_what_it_calls_itself() {
 fn updates_win_over_the_kernels_own() {
     let system = System::new();
     system.module("kernel/fs/foo.ko", "foo", &["description=old"]);
-    system.module("updates/dkms/foo-new.ko", "foo", &["description=new", "alias=fs-foo"]);
+    system.module("updates/dkms/foo-new.ko", "foo", &["description=new"]);
     let image = system.build(&system.request()).unwrap();
-    assert!(image.content("foo") == compile("foo", RELEASE, &["description=new", "alias=fs-foo"]));
+    assert!(image.content("foo") == compile("foo", RELEASE, &["description=new"]));
+    assert_eq!(image.inspect(&system.path("")).unwrap().modules[0].class, "fs");
     assert_says(&image.summary.to_string(), &["duplicate foo: updates/dkms/foo-new.ko is taken, not kernel/fs/foo.ko"]);
 }
 
@@ -118,6 +119,17 @@ fn a_tree_without_the_kernels_release_is_refused_with_what_it_has() {
     let system = System::new();
     std::fs::rename(system.modules(), system.path("lib/modules/6.8.0-other")).unwrap();
     assert_says(&system.failure(&system.request()), &["6.9.0-test", "only those of 6.8.0-other"]);
+}
+
+#[test]
+fn a_directory_without_any_modules_is_refused() {
+    let system = System::new();
+    std::fs::remove_file(system.modules().join("modules.builtin")).unwrap();
+    assert_says(&system.failure(&system.request()), &["neither modules nor modules.builtin"]);
+    let request = Request { modules: system.path("nowhere"), ..system.request() };
+    assert_says(&system.failure(&request), &["nowhere: no such directory of kernel modules"]);
+    std::fs::remove_dir_all(system.path("lib")).unwrap();
+    assert_says(&system.failure(&system.request()), &["no modules of the kernel 6.9.0-test, no modules at all"]);
 }
 
 #[test]
@@ -267,13 +279,14 @@ fn files_keep_their_modes_and_links() {
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o4751)).unwrap();
     symlink("tool", system.path("data/bin/alias")).unwrap();
     let data = system.path("data").display().to_string();
-    let files = [format!("{data}:/opt"), format!("{}:/sbin/", script.display())];
+    let files = [format!("{data}:/opt"), format!("{}:/sbin/", script.display()), format!("{data}/:/")];
     let request = Request { files: files.iter().map(|text| FileSpec::parse(text)).collect(), ..system.request() };
     let image = system.build(&request).unwrap();
     let archives = archive::read(&image.bytes).unwrap();
     let mode = |path: &str| archives[0].iter().find(|entry| entry.path == path).map(|entry| entry.mode);
     assert_eq!(mode("opt/bin/tool"), Some(0o104751));
     assert_eq!(mode("sbin/tool"), Some(0o104751));
+    assert_eq!(mode("bin/tool"), Some(0o104751));
     assert_eq!(mode("opt/bin/alias"), Some(0o120777));
     assert_eq!(image.file("opt/bin/alias").as_deref(), Some(&b"tool"[..]));
 }

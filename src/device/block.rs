@@ -55,7 +55,7 @@ impl Disk {
     /// Its device number, as `MAJOR:MINOR`.
     pub fn device_number(&self) -> Path {
         let mut buffer = [0; 24];
-        Path::of(&[file::read(self.attribute(b"dev").as_c_str(), &mut buffer).unwrap_or_default().trim_ascii()])
+        Path::of(&[file::read(self.attribute(b"dev").as_c_str(), &mut buffer).trim_ascii()])
     }
 
     /// The number of a partition on its disk; none for a whole disk.
@@ -116,8 +116,7 @@ impl Disk {
 
     fn number_in(&self, attribute: &[u8]) -> Option<u64> {
         let mut buffer = [0; 24];
-        let text = file::read(self.attribute(attribute).as_c_str(), &mut buffer).ok()?;
-        parse_number(text.trim_ascii())
+        parse_number(file::read(self.attribute(attribute).as_c_str(), &mut buffer).trim_ascii())
     }
 }
 

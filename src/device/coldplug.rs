@@ -157,7 +157,7 @@ fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
             let of = |attribute: &[u8]| Path::of(&[devices.as_bytes(), b"/", device, b"/", attribute]);
             let mut modalias = [0; MODALIAS];
             if !file::exists(of(b"driver").as_c_str()) {
-                let length = file::read(of(b"modalias").as_c_str(), &mut modalias).map_or(0, |text| text.trim_ascii().len());
+                let length = file::read(of(b"modalias").as_c_str(), &mut modalias).trim_ascii().len();
                 let modalias = modalias.get_mut(..length).unwrap_or_default();
                 if !modalias.is_empty() {
                     glob::normalise(modalias);

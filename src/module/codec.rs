@@ -1,15 +1,8 @@
 //! A blob: a module as the image holds it, byte-exact after decoding, so that signatures hold.
 
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
-
+use super::inflate::{Corrupt, inflate};
 use crate::table::layout::blob;
 use crate::table::{fold, u32_at, u64_at};
-
-/// The packed bytes do not unpack to what they should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Corrupt;
 
 /// A blob whose checksum fits.
 #[derive(Clone, Copy)]
@@ -50,11 +43,7 @@ impl<'a> Blob<'a> {
     /// Unpacks a blob that is not stored: the module fills `image`, which has [`Blob::raw_length`] bytes.
     #[inline(never)]
     pub fn unpack(&self, image: &mut [u8]) -> Result<(), Corrupt> {
-        let mut state = DecompressorOxide::new();
-        match decompress(&mut state, self.packed, image, 0, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF) {
-            (TINFLStatus::Done, _, length) if length == image.len() => Ok(()),
-            _ => Err(Corrupt),
-        }
+        inflate(self.packed, image)
     }
 }
 

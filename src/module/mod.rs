@@ -2,6 +2,7 @@
 
 mod codec;
 mod errno;
+mod inflate;
 
 use heapless::Vec;
 use rustix::io::Errno;
@@ -14,8 +15,9 @@ use crate::sys::Buffer;
 use crate::table::{MAX_MODULES, ModuleId, Table, glob};
 use crate::text::Text;
 
-pub use codec::{Blob, Corrupt};
+pub use codec::Blob;
 use errno::push_refusal;
+pub use inflate::Corrupt;
 
 /// The longest parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.
 type Parameters = Text<2048>;
@@ -218,7 +220,7 @@ fn is_live(name: &[u8]) -> bool {
     let directory = file::Path::of(&[b"/sys/module/", name]);
     let state = file::Path::of(&[directory.as_bytes(), b"/initstate"]);
     match file::read(state.as_c_str(), &mut buffer) {
-        Ok(state) => state.starts_with(b"live"),
-        Err(_) => file::exists(directory.as_c_str()),
+        b"" => file::exists(directory.as_c_str()),
+        state => state.starts_with(b"live"),
     }
 }

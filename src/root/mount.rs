@@ -19,17 +19,9 @@ pub const MOUNT_POINT: &core::ffi::CStr = c"/root";
 /// The options of a mount that the file system sees; the kernel takes up to a page.
 type Options = Line;
 
-/// A mounted root.
-pub struct Mounted {
-    /// What was mounted.
-    pub source: Path,
-    /// Its type.
-    pub kind: Path,
-}
-
 /// Mounts the root's disk.
 #[inline(never)]
-pub fn disk(disk: &Disk, cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<Mounted, Failure> {
+pub fn disk(disk: &Disk, cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<(), Failure> {
     let source = disk.node();
     if let Some(kinds) = cmdline.root_type.filter(|kinds| *kinds != b"auto") {
         return first_that_mounts(&source, kinds, cmdline, modules, log);
@@ -57,7 +49,7 @@ fn first_that_mounts(
     cmdline: &CommandLine,
     modules: &mut Modules,
     log: &mut Log,
-) -> Result<Mounted, Failure> {
+) -> Result<(), Failure> {
     let mut kinds = kinds.split(|&byte| byte == b',').filter(|kind| !kind.is_empty());
     let mut mounted = Err(Failure::new(log, Problem::Unrecognised, source.as_bytes(), b"", None));
     while mounted.is_err()
@@ -74,7 +66,7 @@ fn as_kind(
     cmdline: &CommandLine,
     modules: &mut Modules,
     log: &mut Log,
-) -> Result<Mounted, Failure> {
+) -> Result<(), Failure> {
     if !provide(kind, modules, log) {
         return Err(Failure::new(log, Problem::NoFileSystem, source.as_bytes(), kind, None));
     }
@@ -82,7 +74,8 @@ fn as_kind(
     if let Err(errno) = mount_or_read_only(source, kind, flags, &options, log) {
         return Err(Failure::new(log, Problem::RootMount, source.as_bytes(), kind, Some(errno)));
     }
-    Ok(Mounted { source: source.clone(), kind: Path::of(&[kind]) })
+    say_mounted(source, kind, modules, log);
+    Ok(())
 }
 
 /// Mounts a directory of the host by its tag. Its device may still be on its way, which the error says.
@@ -93,7 +86,7 @@ pub fn share(
     cmdline: &CommandLine,
     modules: &mut Modules,
     log: &mut Log,
-) -> Result<Mounted, Errno> {
+) -> Result<(), Errno> {
     if !provide(kind, modules, log) {
         return Err(Errno::NODEV);
     }
@@ -101,7 +94,17 @@ pub fn share(
     let (flags, options) = options(cmdline, needed);
     let source = Path::of(&[tag]);
     mount_or_read_only(&source, kind, flags, &options, log)?;
-    Ok(Mounted { source, kind: Path::of(&[kind]) })
+    say_mounted(&source, kind, modules, log);
+    Ok(())
+}
+
+fn say_mounted(source: &Path, kind: &[u8], modules: &Modules, log: &mut Log) {
+    let mut line = Line::of(&[b"root ", source.as_bytes(), b" (", kind, b") mounted after "]);
+    line.push_number(log.elapsed());
+    line.push(b" ms, ");
+    line.push_number(modules.loaded().into());
+    line.push(b" modules loaded");
+    log.say(Level::Info, &[line.as_bytes()]);
 }
 
 /// Makes sure that the kernel knows a file system: of itself, or by a module.
@@ -113,7 +116,7 @@ fn provide(kind: &[u8], modules: &mut Modules, log: &mut Log) -> bool {
 /// Whether /proc/filesystems lists it: lines of `nodev<TAB>NAME` or `<TAB>NAME`.
 fn is_known(kind: &[u8]) -> bool {
     let mut buffer = [0; 4096];
-    let list = file::read(c"/proc/filesystems", &mut buffer).unwrap_or_default();
+    let list = file::read(c"/proc/filesystems", &mut buffer);
     list.split(|&byte| byte == b'\n').any(|line| line.rsplit(|&byte| byte == b'\t').next() == Some(kind))
 }
 

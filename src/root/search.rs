@@ -3,9 +3,9 @@
 use heapless::Vec;
 use rustix::io::Errno;
 
-use super::mount::{self, Mounted};
+use super::mount;
 use super::spec::{RootSpec, means};
-use crate::cmdline::{CommandLine, Patience};
+use crate::cmdline::CommandLine;
 use crate::device::{Disk, DiskName, News, disks};
 use crate::failure::{Failure, Problem};
 use crate::file::Path;
@@ -31,16 +31,6 @@ impl<'a> Search<'a> {
         Search { spec, cmdline, examined: Vec::new(), found: None, refusal: None }
     }
 
-    /// What is looked for.
-    pub fn spec(&self) -> RootSpec<'a> {
-        self.spec
-    }
-
-    /// How long it is waited for.
-    pub fn patience(&self) -> Patience {
-        self.cmdline.patience
-    }
-
     /// Takes note of what happened: a name may stand for another disk now. Whether anything did.
     pub fn note(&mut self, news: News) -> bool {
         if news.forget {
@@ -63,20 +53,20 @@ impl<'a> Search<'a> {
         self.found.is_some()
     }
 
-    /// Mounts the root, if it is there by now.
-    pub fn mount(&mut self, modules: &mut Modules, log: &mut Log) -> Result<Option<Mounted>, Failure> {
+    /// Mounts the root, if it is there by now. Whether it was.
+    pub fn mount(&mut self, modules: &mut Modules, log: &mut Log) -> Result<bool, Failure> {
         if let RootSpec::Share { kind, tag } = self.spec {
             // Only an attempt tells whether a device with this tag is there.
             let attempt = mount::share(kind, tag, self.cmdline, modules, log);
-            self.refusal = attempt.as_ref().err().copied();
-            return Ok(attempt.ok());
+            self.refusal = attempt.err();
+            return Ok(attempt.is_ok());
         }
         if !self.is_there() {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some(disk) = &self.found else { return Ok(None) };
+        let Some(disk) = &self.found else { return Ok(false) };
         sleep(self.cmdline.root_delay);
-        mount::disk(disk, self.cmdline, modules, log).map(Some)
+        mount::disk(disk, self.cmdline, modules, log).map(|()| true)
     }
 
     /// The failure of a search that found nothing.
@@ -135,25 +125,24 @@ fn matching(disk: &Disk, spec: RootSpec) -> Option<Disk> {
 
 /// What a report says of a disk: its node, type, label and identifiers.
 pub fn describe(disk: &Disk) -> Line {
-    let node: Path = disk.node();
-    let mut text = Line::of(&[node.as_bytes(), b": "]);
+    let mut line = Line::of(&[disk.node().as_bytes(), b": "]);
+    let mut add = |name: &[u8], value: &[u8]| {
+        if !value.is_empty() {
+            line.push(name);
+            line.push(value);
+        }
+    };
     match disk.superblock() {
         Some(superblock) => {
-            text.push(superblock.kind.name().as_bytes());
-            if !superblock.label.is_empty() {
-                [b" LABEL=", superblock.label.as_bytes()].iter().for_each(|part| text.push(part));
-            }
-            if let Some(uuid) = superblock.uuid {
-                [b" UUID=", uuid.as_str().as_bytes()].iter().for_each(|part| text.push(part));
-            }
+            add(b"", superblock.kind.name().as_bytes());
+            add(b" LABEL=", superblock.label.as_bytes());
+            add(b" UUID=", superblock.uuid.as_ref().map_or(b"", |uuid| uuid.as_str().as_bytes()));
         }
-        None => text.push(b"nothing that is known here"),
+        None => add(b"", b"nothing that is known here"),
     }
     if let Some(partition) = disk.partition() {
-        [b" PARTUUID=", partition.uuid.as_str().as_bytes()].iter().for_each(|part| text.push(part));
-        if !partition.label.is_empty() {
-            [b" PARTLABEL=", partition.label.as_bytes()].iter().for_each(|part| text.push(part));
-        }
+        add(b" PARTUUID=", partition.uuid.as_str().as_bytes());
+        add(b" PARTLABEL=", partition.label.as_bytes());
     }
-    text
+    line
 }

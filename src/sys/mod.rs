@@ -13,7 +13,7 @@ mod syscall;
 mod time;
 
 pub use map::{Buffer, FileMap};
-pub use program::{Program, console, exit};
+pub use program::{Program, c_str, console, exit};
 pub use time::{now, sleep, timespec};
 
 /// The numbers of the system calls made here, different on each architecture.

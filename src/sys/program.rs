@@ -39,6 +39,16 @@ impl Program {
     }
 }
 
+/// The text up to its first NUL; empty if it does not end in one. The library's own way is vectorised, and ten times as
+/// large.
+pub fn c_str(bytes: &[u8]) -> &CStr {
+    match bytes.last() {
+        // Safety: there is a NUL within the bytes, their last if no other, and they stay as long as what is returned.
+        Some(0) => unsafe { CStr::from_ptr(bytes.as_ptr().cast()) },
+        _ => c"",
+    }
+}
+
 /// The console as the kernel opened it for us: standard input, output and error are the same.
 pub fn console() -> BorrowedFd<'static> {
     // Safety: nothing here closes standard error, and the handoff replaces it without closing it. Should the kernel

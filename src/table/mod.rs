@@ -96,15 +96,11 @@ impl Disks {
 
     /// The family that a disk's name belongs to, as a set; empty where it is none of [`Self::NAMES`].
     pub fn of_name(name: &[u8]) -> Disks {
-        let bit = Self::NAMES.iter().position(|family| {
-            // "sd" is a family, "sdx" one of its disks: a letter must follow, or for the numbered families a digit.
-            let rest = name.strip_prefix(family.as_bytes()).and_then(|rest| rest.first());
-            match *family {
-                "nvme" | "mmcblk" | "sr" | "pmem" => rest.is_some_and(u8::is_ascii_digit),
-                _ => rest.is_some_and(u8::is_ascii_lowercase),
-            }
-        });
-        Disks(bit.map_or(0, |bit| 1 << bit))
+        // In the order of the names.
+        const PATTERNS: &[u8] =
+            b"vd[a-z]*\0nvme[0-9]*\0mmcblk[0-9]*\0sd[a-z]*\0xvd[a-z]*\0sr[0-9]*\0pmem[0-9]*\0hd[a-z]*";
+        let family = PATTERNS.split(|&byte| byte == 0).position(|pattern| glob::matches(pattern, name));
+        Disks(family.map_or(0, |bit| 1 << bit))
     }
 
     /// Whether the two sets share a family.

@@ -7,7 +7,8 @@ mod protofile;
 mod sparse;
 mod table;
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -126,11 +127,20 @@ impl Recipe {
         self
     }
 
-    /// Makes the image in `output`, replacing what was there.
+    /// Makes the image in `output`, replacing what was there; a failure leaves that as it was.
     pub fn write(&self, output: impl AsRef<Path>) -> Result<()> {
         let output = output.as_ref();
         self.check()?;
-        self.write_to(output).with_context(|| format!("cannot make the disk {}", output.display()))
+        self.write_beside(output).with_context(|| format!("cannot make the disk {}", output.display()))
+    }
+
+    fn write_beside(&self, output: &Path) -> Result<()> {
+        let directory = output.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        let unfinished = builder.permissions(Permissions::from_mode(0o644)).tempfile_in(directory)?.into_temp_path();
+        self.write_to(&unfinished)?;
+        unfinished.persist(output)?;
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {
