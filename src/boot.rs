@@ -13,7 +13,7 @@ use crate::kernel;
 use crate::module::Modules;
 use crate::report::Log;
 use crate::root::{RootSpec, Search, Wait};
-use crate::sys::{FileMap, Program};
+use crate::sys::{FileMap, Program, now};
 use crate::table::Table;
 use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
 use crate::text::Text;
@@ -23,7 +23,7 @@ const COMMAND_LINE: usize = 4096;
 
 /// Boots: becomes the real init, or says why not and ends as the user chose.
 pub fn boot(mut program: Program) -> ! {
-    let mut log = Log::new();
+    let mut log = Log::begin();
     let mut on_fail = OnFail::Panic;
     let Err(failure) = run(&mut program, &mut log, &mut on_fail);
     failure::end(failure, on_fail, &mut program, &mut log)
@@ -32,7 +32,7 @@ pub fn boot(mut program: Program) -> ! {
 /// Everything that can fail.
 fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Infallible, Failure> {
     if !getpid().is_init() {
-        return Err(Failure::new(log, Problem::NotFirst, b"", b"", None));
+        return Err(log.fail(Problem::NotFirst, b""));
     }
     handoff::mount_kernel_file_systems(log)?;
     log.open();
@@ -41,8 +41,7 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
     let words = file::read(c"/proc/cmdline", &mut words);
     *on_fail = CommandLine::parse(words).on_fail;
     let table_file = image_file(TABLE_PATH, log)?;
-    let table = Table::open(&table_file)
-        .map_err(|damage| Failure::new(log, damage.into(), TABLE_PATH.as_bytes(), b"", None))?;
+    let table = Table::open(&table_file).map_err(|damage| log.fail(damage.into(), TABLE_PATH.as_bytes()))?;
     // The last of several equal words counts: the machine's own come behind the image's.
     let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
     let cmdline = CommandLine::parse(words.as_bytes());
@@ -58,41 +57,39 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
 
 /// Loads drivers, cheap ones first and no more than needed, until the root is there; mounts it.
 fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<(), Failure> {
-    let root = cmdline.root.ok_or_else(|| Failure::new(log, Problem::NoRoot, b"", b"", None))?;
-    let spec = RootSpec::parse(root, cmdline.root_type)
-        .ok_or_else(|| Failure::new(log, Problem::RootForm, root, b"", None))?;
+    let root = cmdline.root.ok_or_else(|| log.fail(Problem::NoRoot, b""))?;
+    let spec = RootSpec::parse(root, cmdline.root_type).ok_or_else(|| log.fail(Problem::RootForm, root))?;
     let mut search = Search::new(spec, cmdline);
     // The socket first: what happens while the devices are read is an event, and none falls between.
-    let events = Events::listen().map_err(|errno| Failure::new(log, Problem::Events, b"", b"", Some(errno)))?;
+    let events = Events::listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
 
     let mut stage = Stage::first(&spec);
-    let mut asked = 0;
-    let mut wait = None;
+    let mut settled = 0;
+    let mut wait: Option<Wait> = None;
     loop {
-        let asked_now = load_drivers(&stage, modules, log, &mut || search.is_there());
+        let asked = load_drivers(&stage, modules, log, &mut || search.is_there());
         if search.mount(modules, log)? {
             return Ok(());
         }
-        asked += asked_now;
-        if asked_now > 0 {
+        // What was asked may bring devices at once, or by and by. When it has had its time the next stage begins; after
+        // the last one the root must come by itself, or by somebody's hand.
+        if asked > 0 {
+            settled = now() + stage.settling();
             continue;
         }
-        // What was asked may bring further devices by and by. When all has settled the next stage begins; after the
-        // last one the root must come by itself, or by somebody's hand.
         let pause = match &mut wait {
-            None => stage.settling(asked),
-            Some(wait) => match Wait::next(wait, root, log) {
+            None => settled.saturating_sub(now()),
+            Some(wait) => match wait.next(root, log) {
                 Some(pause) => pause,
                 None => break,
             },
         };
-        if search.note(events.wait(pause)) || wait.is_some() {
-            continue;
-        }
-        asked = 0;
-        match stage.next() {
-            Some(next) => stage = next,
-            None => wait = Some(Wait::begin(cmdline.patience)),
+        if pause > 0 {
+            search.note(events.wait(pause));
+        } else if let Some(next) = stage.next() {
+            stage = next;
+        } else {
+            wait = Some(Wait::begin(cmdline.patience));
         }
     }
     failure::survey(modules, log);
@@ -101,5 +98,5 @@ fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Re
 
 fn image_file(path: &str, log: &mut Log) -> Result<FileMap, Failure> {
     FileMap::open(Path::of(&[path.as_bytes()]).as_c_str())
-        .map_err(|errno| Failure::new(log, Problem::ImageFile, path.as_bytes(), b"", Some(errno)))
+        .map_err(|errno| log.fail_as(Problem::ImageFile, path.as_bytes(), b"", Some(errno)))
 }

@@ -132,7 +132,8 @@ pub struct CommandLine<'a> {
 }
 
 /// The words that are read, each at the place of its number in [`CommandLine::take`].
-const WORDS: &[u8] = b"root\0rootfstype\0rootflags\0ro\0rw\0rootwait\0rootdelay\0init\0modstrap.onfail\0modstrap.anykernel";
+const WORDS: &[u8] =
+    b"root\0rootfstype\0rootflags\0ro\0rw\0rootwait\0rootdelay\0init\0modstrap.onfail\0modstrap.anykernel";
 
 /// The values of `modstrap.onfail=`, in the order of [`OnFail`].
 const ON_FAIL: &[u8] = b"panic\0reboot\0poweroff\0halt\0shell";

@@ -62,24 +62,28 @@ pub enum Problem {
 #[derive(Debug)]
 pub struct Failure(());
 
-impl Failure {
-    /// Notes a problem. The sentence names `subject` where its pattern has `%`, and `detail` where it has `&`; the
+impl Log {
+    /// Notes a problem with `subject`.
+    pub fn fail(&mut self, problem: Problem, subject: &[u8]) -> Failure {
+        self.fail_as(problem, subject, b"", None)
+    }
+
+    /// Notes a problem. Its sentence names `subject` where the pattern has `%`, and `detail` where it has `&`; the
     /// kernel's reason comes last.
     #[inline(never)]
-    pub fn new(log: &mut Log, problem: Problem, subject: &[u8], detail: &[u8], errno: Option<Errno>) -> Failure {
-        let mut line = Line::new();
+    pub fn fail_as(&mut self, problem: Problem, subject: &[u8], detail: &[u8], errno: Option<Errno>) -> Failure {
+        self.reason = Line::new();
         for &byte in problem.pattern() {
             match byte {
-                b'%' => line.push(subject),
-                b'&' => line.push(detail),
-                byte => line.push(&[byte]),
+                b'%' => self.reason.push(subject),
+                b'&' => self.reason.push(detail),
+                byte => self.reason.push(&[byte]),
             }
         }
         if let Some(errno) = errno {
-            line.push(b": ");
-            push_errno(&mut line, b"", errno);
+            self.reason.push(b": ");
+            push_errno(&mut self.reason, b"", errno);
         }
-        log.reason = line;
         Failure(())
     }
 }

@@ -11,9 +11,9 @@ use rustix::process::{chdir, chroot, pivot_root};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::cmdline::CommandLine;
+use crate::failure::{Failure, Problem};
 use crate::file::Path;
 use crate::report::Log;
-use crate::failure::{Failure, Problem};
 use crate::root::mount::MOUNT_POINT;
 use crate::sys::Program;
 
@@ -36,7 +36,7 @@ pub fn mount_kernel_file_systems(log: &mut Log) -> Result<(), Failure> {
         let _ = fs::mkdir(place, Mode::from_raw_mode(0o755));
         match mount(kind, place, kind, flags, options) {
             Ok(()) | Err(Errno::BUSY) => {}
-            Err(errno) => return Err(Failure::new(log, Problem::KernelMount, place.to_bytes(), b"", Some(errno))),
+            Err(errno) => return Err(log.fail_as(Problem::KernelMount, place.to_bytes(), b"", Some(errno))),
         }
     }
     Ok(())
@@ -48,7 +48,7 @@ const INITS: [&CStr; 4] = [c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"
 /// The init to become: the one that was asked for, or the first of the kernel's own list that is there.
 #[inline(never)]
 pub fn find_init(cmdline: &CommandLine, log: &mut Log) -> Result<Path, Failure> {
-    let mut failure = |problem, detail, errno| Failure::new(log, problem, detail, b"", errno);
+    let mut failure = |problem, detail, errno| log.fail_as(problem, detail, b"", errno);
     let directory = open_directory(MOUNT_POINT).map_err(|errno| failure(Problem::NoInit, b"", Some(errno)))?;
     if let Some(asked) = cmdline.init {
         let path = Path::of(&[asked]);
@@ -79,7 +79,7 @@ pub fn hand_off(program: &mut Program, init: &Path, log: &mut Log) -> Failure {
         }
         Err((step, errno)) => (step, errno),
     };
-    Failure::new(log, Problem::HandOff, step, b"", Some(errno))
+    log.fail_as(Problem::HandOff, step, b"", Some(errno))
 }
 
 /// A step of the handoff, in words, and why it failed.

@@ -3,8 +3,8 @@
 use rustix::system::uname;
 
 use crate::cmdline::CommandLine;
-use crate::file;
 use crate::failure::{Failure, Problem};
+use crate::file;
 use crate::report::{Level, Log};
 use crate::table::{Table, glob};
 
@@ -22,7 +22,7 @@ pub fn check(table: &Table, cmdline: &CommandLine, log: &mut Log) -> Result<(), 
     } else {
         return Ok(());
     };
-    let failure = Failure::new(log, problem, table.release(), running, None);
+    let failure = log.fail_as(problem, table.release(), running, None);
     let protected = glob::matches(b"*modversions*", table.vermagic());
     if cmdline.any_kernel || (problem == Problem::OtherBuild && protected) {
         let reason = log.reason.clone();

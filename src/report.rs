@@ -37,7 +37,7 @@ const LINES_PER_OPENING: u8 = 8;
 
 impl Log {
     /// A log that is not open yet: its lines go to standard error, which is the console.
-    pub fn new() -> Log {
+    pub fn begin() -> Log {
         Log { kmsg: None, lines: 0, begun: now(), reason: Line::new() }
     }
 
@@ -46,7 +46,8 @@ impl Log {
         let mut buffer = [0; 16];
         // Where the user switched it off, the kernel takes lines and throws them away: the console is left.
         let is_off = file::read(c"/proc/sys/kernel/printk_devkmsg", &mut buffer).starts_with(b"off");
-        self.kmsg = if is_off { None } else { fs::open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok() };
+        self.kmsg =
+            if is_off { None } else { fs::open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok() };
         self.lines = 0;
     }
 

@@ -95,7 +95,9 @@ fn append_number(bytes: &mut VecView<u8>, number: u64) {
 /// number, nothing. As data such a list is a third of a table of pointers, and its search less than a table of jumps.
 #[inline(never)]
 pub fn entry(list: &'static [u8], number: u8) -> Option<&'static [u8]> {
-    list.split(|&byte| byte == 0).find_map(|entry| entry.split_first().filter(|(mark, _)| **mark == number)).map(|(_, text)| text)
+    list.split(|&byte| byte == 0)
+        .find_map(|entry| entry.split_first().filter(|(mark, _)| **mark == number))
+        .map(|(_, text)| text)
 }
 
 /// The place of a word in a list of words that end in NUL.
@@ -141,7 +143,6 @@ pub fn parse_number(text: &[u8]) -> Option<u64> {
     }
     text.iter().try_fold(0_u64, |number, byte| number.checked_mul(10)?.checked_add(digit(byte)?))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -59,11 +59,10 @@ impl Stage {
         Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first, classes }
     }
 
-    /// How long, in milliseconds, to wait for devices to appear by themselves after so many drivers were asked in this stage: what probes
-    /// in the background (NVMe, MMC, SCSI and USB do) would otherwise seem not to be there, and the next stage begin.
-    pub fn settling(&self, asked: usize) -> u64 {
+    /// How long, in milliseconds, devices have to appear once drivers were asked in this stage: what probes in the
+    /// background (NVMe, MMC, SCSI and USB do) would otherwise seem not to be there, and the next stage begin.
+    pub fn settling(&self) -> u64 {
         match self.step {
-            _ if asked == 0 => 0,
             Step::Always => 20,
             Step::Cheap => 200,
             Step::Scsi => 600,

@@ -16,8 +16,6 @@ pub struct Events {
 /// What events told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Something happened: it is worth another look.
-    pub any: bool,
     /// Something went away, or events were lost: what was known of devices may be wrong.
     pub forget: bool,
 }
@@ -48,7 +46,6 @@ impl Events {
                 Err(Errno::INTR) => continue,
                 Err(_) => return news,
             }
-            news.any = true;
         }
     }
 }

@@ -154,11 +154,7 @@ fn fixed_codes(literals: &mut Code<SYMBOLS>, distances: &mut Code<DISTANCES>) ->
 }
 
 /// The codes that a block brings: their lengths, which are themselves coded (RFC 1951, 3.2.7).
-fn read_codes(
-    bits: &mut Bits,
-    literals: &mut Code<SYMBOLS>,
-    distances: &mut Code<DISTANCES>,
-) -> Result<(), Corrupt> {
+fn read_codes(bits: &mut Bits, literals: &mut Code<SYMBOLS>, distances: &mut Code<DISTANCES>) -> Result<(), Corrupt> {
     const ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let literal_count = bits.take(5) as usize + 257;
     let distance_count = bits.take(5) as usize + 1;
@@ -373,7 +369,9 @@ mod tests {
         samples.push((0..70_000).map(|_| random.below(256) as u8).collect());
         // Symbols of very different frequency have codes of up to 15 bits.
         samples.push((0..300_000).map(|_| (random.below(1 << 20) + 1).leading_zeros() as u8).collect());
-        samples.push(std::fs::read(std::env::current_exe().expect("a running test")).expect("its file")[..2_000_000].to_vec());
+        samples.push(
+            std::fs::read(std::env::current_exe().expect("a running test")).expect("its file")[..2_000_000].to_vec(),
+        );
         for period in 1..20 {
             samples.push((0..1000).map(|at| (at % period) as u8).collect());
         }

@@ -104,7 +104,11 @@ impl<'a> Modules<'a> {
                 let _ = found.insert(place, module);
             }
         });
-        found.iter().fold(false, |any, &module| self.load(module, log) || any)
+        let mut any = false;
+        for &module in &found {
+            any |= self.load(module, log);
+        }
+        any
     }
 
     /// Loads a module with its whole closure, in the table's order. Whether it is there now.

@@ -7,9 +7,9 @@ use rustix::mount::{MountFlags, mount};
 use super::superblock::FsKind;
 use crate::cmdline::CommandLine;
 use crate::device::Disk;
+use crate::failure::{Failure, Problem};
 use crate::file::{self, Path};
 use crate::module::Modules;
-use crate::failure::{Failure, Problem};
 use crate::report::{Level, Line, Log};
 use crate::text::place;
 
@@ -27,11 +27,11 @@ pub fn disk(disk: &Disk, cmdline: &CommandLine, modules: &mut Modules, log: &mut
         return first_that_mounts(&source, kinds, cmdline, modules, log);
     }
     let Some(superblock) = disk.superblock() else {
-        return Err(Failure::new(log, Problem::Unrecognised, source.as_bytes(), b"", None));
+        return Err(log.fail(Problem::Unrecognised, source.as_bytes()));
     };
     let kind = superblock.kind.name().as_bytes();
     if !superblock.kind.is_mountable() {
-        return Err(Failure::new(log, Problem::NotAFileSystem, source.as_bytes(), kind, None));
+        return Err(log.fail_as(Problem::NotAFileSystem, source.as_bytes(), kind, None));
     }
     // ext4's driver mounts its older relatives too, and Debian's kernels have no other.
     let kinds: &[u8] = match superblock.kind {
@@ -51,7 +51,7 @@ fn first_that_mounts(
     log: &mut Log,
 ) -> Result<(), Failure> {
     let mut kinds = kinds.split(|&byte| byte == b',').filter(|kind| !kind.is_empty());
-    let mut mounted = Err(Failure::new(log, Problem::Unrecognised, source.as_bytes(), b"", None));
+    let mut mounted = Err(log.fail(Problem::Unrecognised, source.as_bytes()));
     while mounted.is_err()
         && let Some(kind) = kinds.next()
     {
@@ -68,11 +68,11 @@ fn as_kind(
     log: &mut Log,
 ) -> Result<(), Failure> {
     if !provide(kind, modules, log) {
-        return Err(Failure::new(log, Problem::NoFileSystem, source.as_bytes(), kind, None));
+        return Err(log.fail_as(Problem::NoFileSystem, source.as_bytes(), kind, None));
     }
     let (flags, options) = options(cmdline, b"");
     if let Err(errno) = mount_or_read_only(source, kind, flags, &options, log) {
-        return Err(Failure::new(log, Problem::RootMount, source.as_bytes(), kind, Some(errno)));
+        return Err(log.fail_as(Problem::RootMount, source.as_bytes(), kind, Some(errno)));
     }
     say_mounted(source, kind, modules, log);
     Ok(())

@@ -31,13 +31,12 @@ impl<'a> Search<'a> {
         Search { spec, cmdline, examined: Vec::new(), found: None, refusal: None }
     }
 
-    /// Takes note of what happened: a name may stand for another disk now. Whether anything did.
-    pub fn note(&mut self, news: News) -> bool {
+    /// Takes note of what happened: a name may stand for another disk now.
+    pub fn note(&mut self, news: News) {
         if news.forget {
             self.examined.clear();
             self.found = None;
         }
-        news.any
     }
 
     /// Whether the root's disk is there by now.
@@ -71,7 +70,7 @@ impl<'a> Search<'a> {
 
     /// The failure of a search that found nothing.
     pub fn missing(&self, root: &[u8], log: &mut Log) -> Failure {
-        Failure::new(log, Problem::RootMissing, root, b"", self.refusal)
+        log.fail_as(Problem::RootMissing, root, b"", self.refusal)
     }
 
     /// Reads the disks that were not read yet, until one is the root.

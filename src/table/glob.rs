@@ -121,17 +121,57 @@ mod tests {
     #[test]
     fn agrees_with_the_shell() {
         let patterns = [
-            "*", "?", "a", "a*", "*a", "a?c", "a*b*c", "[abc]", "[!abc]x", "[a-c]*", "[]]", "[]a]b", "a[0-2]b", "**",
-            "*?*", "[a-]", "pci:v00008086d*sv*sd*bc01sc06i01*", "usb:v13FDp3940d0[0-2]*dc*", "dmi*:svnDell*:pn*",
-            "of:N*T*Cvendor,deviceC*", "*/x", "[a-c][x-z]?",
+            "*",
+            "?",
+            "a",
+            "a*",
+            "*a",
+            "a?c",
+            "a*b*c",
+            "[abc]",
+            "[!abc]x",
+            "[a-c]*",
+            "[]]",
+            "[]a]b",
+            "a[0-2]b",
+            "**",
+            "*?*",
+            "[a-]",
+            "pci:v00008086d*sv*sd*bc01sc06i01*",
+            "usb:v13FDp3940d0[0-2]*dc*",
+            "dmi*:svnDell*:pn*",
+            "of:N*T*Cvendor,deviceC*",
+            "*/x",
+            "[a-c][x-z]?",
         ];
         let texts = [
-            "", "a", "b", "abc", "aXc", "aXbYc", "]", "]b", "[", "[a", "a1b", "a3b", "*", "-", "^", "a/x", "cx1",
-            "pci:v00008086d00001234sv00000000sd00000000bc01sc06i01", "usb:v13FDp3940d0152dc00", "dx",
-            "dmi:bvnDell:bd03/11/2018:svnDellInc.:pnX:", "of:NfooT(null)Cvendor,device", "of:NaTbCvendor,deviceCother",
+            "",
+            "a",
+            "b",
+            "abc",
+            "aXc",
+            "aXbYc",
+            "]",
+            "]b",
+            "[",
+            "[a",
+            "a1b",
+            "a3b",
+            "*",
+            "-",
+            "^",
+            "a/x",
+            "cx1",
+            "pci:v00008086d00001234sv00000000sd00000000bc01sc06i01",
+            "usb:v13FDp3940d0152dc00",
+            "dx",
+            "dmi:bvnDell:bd03/11/2018:svnDellInc.:pnX:",
+            "of:NfooT(null)Cvendor,device",
+            "of:NaTbCvendor,deviceCother",
         ];
         let pair = |pattern: &str, text: &str| (pattern.to_string(), text.to_string());
-        let pairs: Vec<_> = patterns.iter().flat_map(|pattern| texts.iter().map(move |text| pair(pattern, text))).collect();
+        let pairs: Vec<_> =
+            patterns.iter().flat_map(|pattern| texts.iter().map(move |text| pair(pattern, text))).collect();
         assert_agrees(&pairs);
     }
 
