@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use rustix::process::getpid;
 
-use crate::cmdline::{CommandLine, OnFail};
+use crate::cmdline::{COMMAND_LINE, CommandLine, OnFail};
 use crate::device::{Events, Stage, load_drivers};
 use crate::failure::{self, Failure, Problem};
 use crate::file::{self, Path};
@@ -17,9 +17,6 @@ use crate::sys::{FileMap, Program, now};
 use crate::table::Table;
 use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
 use crate::text::Text;
-
-/// The kernel's limit for a command line is half of this, or less, on every architecture.
-const COMMAND_LINE: usize = 4096;
 
 /// Boots: becomes the real init, or says why not and ends as the user chose.
 pub fn boot(mut program: Program) -> ! {

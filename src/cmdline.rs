@@ -5,6 +5,9 @@
 
 use crate::text::{parse_number, place};
 
+/// The longest command line in bytes: the kernel's own limit on every architecture is this or less.
+pub const COMMAND_LINE: usize = 4096;
+
 /// One word: `key` or `key=value`, its quotes taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word<'a> {

@@ -1,6 +1,6 @@
 //! What happened: lines in the kernel log, and the kernel's error numbers in words.
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
@@ -70,13 +70,10 @@ impl Log {
         line.push(b"modstrap: ");
         parts.iter().for_each(|part| line.push(part));
         line.as_bytes_mut().iter_mut().filter(|byte| **byte < b' ' || **byte == 0x7f).for_each(|byte| *byte = b'?');
-        let _ = match &self.kmsg {
-            Some(kmsg) => io::write(kmsg, line.as_bytes()),
-            None => {
-                line.push(b"\n");
-                io::write(console(), line.as_bytes())
-            }
-        };
+        // Without its end the kernel would keep the line back, for more to come.
+        line.push(b"\n");
+        let to = self.kmsg.as_ref().map_or(console(), OwnedFd::as_fd);
+        let _ = io::write(to, line.as_bytes());
     }
 }
 

@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod knowledge;
 pub mod module;
+pub mod options;
 pub mod pack;
 pub mod search;
 pub mod select;
@@ -27,11 +28,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use modstrap::cmdline::{COMMAND_LINE, Words};
 
 use crate::archive::Archive;
 use crate::kernel::Kernel;
 use crate::knowledge::Knowledge;
 use crate::module::Machine;
+pub use crate::options::Options;
 use crate::select::Selection;
 pub use crate::summary::Summary;
 use crate::tree::Tree;
@@ -81,7 +84,7 @@ pub enum Hardware {
 }
 
 /// How modules are packed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compress {
     /// As small as possible.
     #[default]
@@ -152,6 +155,7 @@ struct Inputs {
 impl Inputs {
     fn read(request: &Request) -> Result<Inputs> {
         let mut archive = Archive::default();
+        check_defaults(&request.cmdline)?;
         request.files.iter().try_for_each(|file| file.add_to(&mut archive))?;
         Ok(Inputs {
             loader: read_loader(request)?,
@@ -160,6 +164,22 @@ impl Inputs {
             mtime: image::source_date_epoch()?,
         })
     }
+}
+
+/// The machine's own words are read behind the defaults: nothing among these may swallow them.
+fn check_defaults(words: &str) -> Result<()> {
+    let joined = format!("{words} own");
+    let last = Words::new(joined.as_bytes()).last();
+    ensure!(
+        last.is_some_and(|last| last.key == b"own"),
+        "--cmdline {words:?}: a `--` or an open quote would swallow the words of the machine's own command line"
+    );
+    ensure!(
+        words.len() < COMMAND_LINE,
+        "--cmdline: {} bytes are more than a kernel command line can hold ({COMMAND_LINE})",
+        words.len()
+    );
+    Ok(())
 }
 
 fn pack_selection(request: &Request, tree: &Tree, selection: &Selection) -> Result<pack::Blobs> {

@@ -54,4 +54,3 @@ impl Finished {
         rest.split_whitespace().next()
     }
 }
-

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -14,9 +14,6 @@ use crate::tool::find_program;
 
 /// Kills its child when this process dies without saying good-bye; part of util-linux, left out where it is missing.
 const DEATH_WATCH: &str = "setpriv";
-
-/// The longest wait that a loop over a guest should make, so that it can look at its clocks.
-pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// A QEMU process; it is killed when this is dropped.
 #[derive(Debug)]

@@ -1,24 +1,65 @@
 //! A boot on its way: the console is read, prompts are answered, disks are plugged in, until the outcome is known.
 
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::boot::Boot;
+use crate::drive::Device;
+use crate::finished::Finished;
+use crate::guest::{Guest, Heard};
+use crate::outcome::{Outcome, Watcher};
+use crate::plan::Plan;
+use crate::qmp::Monitor;
+
+/// Hot-plug clocks begin with the loader's first sign on the console, or after this time when it shows none.
+const SILENT_START: Duration = Duration::from_secs(15);
+
+/// The longest wait for the console: so often the clocks are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
 /// A boot on its way.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     boot: &'a Boot,
+    plan: Plan,
     guest: Guest,
     watcher: Watcher,
     log: Option<File>,
     started: Instant,
+    /// When the loader showed itself.
     loader_since: Option<Instant>,
-    command_line: String,
-    late: Vec<(Duration, Device)>,
+    /// How many prompts have been answered, and how far the console has been searched for them.
     answered: usize,
     searched: usize,
 }
 
-impl Run<'_> {
-    fn finish(mut self, monitor: &Path) -> Result<Finished> {
+impl<'a> Run<'a> {
+    /// Starts the guest.
+    pub fn start(boot: &'a Boot, plan: Plan) -> Result<Self> {
+        let log = boot
+            .log
+            .as_ref()
+            .map(|path| File::create(path).with_context(|| format!("cannot write the console log {}", path.display())));
+        Ok(Self {
+            boot,
+            log: log.transpose()?,
+            guest: Guest::start(&plan.program, &plan.arguments)?,
+            plan,
+            watcher: Watcher::new(&boot.marker),
+            started: Instant::now(),
+            loader_since: None,
+            answered: 0,
+            searched: 0,
+        })
+    }
+
+    /// Watches the guest to its outcome, and a little longer for the rest of its console.
+    pub fn finish(mut self) -> Result<Finished> {
         let limit = self.started + self.boot.timeout;
         let outcome = loop {
-            self.plug_in_what_is_due(monitor)?;
+            self.plug_in_what_is_due()?;
             match self.guest.listen(limit.min(Instant::now() + TICK)) {
                 Heard::Bytes(bytes) => {
                     if let Some(outcome) = self.take(&bytes)? {
@@ -40,7 +81,7 @@ impl Run<'_> {
             modules: self.watcher.modules(),
             summary: self.watcher.summary.clone(),
             console: self.watcher.console().to_owned(),
-            command_line: self.command_line,
+            command_line: self.plan.command_line,
         })
     }
 
@@ -70,12 +111,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn plug_in_what_is_due(&mut self, monitor: &Path) -> Result<()> {
+    fn plug_in_what_is_due(&mut self) -> Result<()> {
         let since = self.loader_since.unwrap_or(self.started + SILENT_START);
         let is_due = |(after, _): &mut (Duration, Device)| Instant::now() >= since + *after;
-        let due: Vec<_> = self.late.extract_if(.., is_due).collect();
+        let due: Vec<_> = self.plan.late.extract_if(.., is_due).collect();
         for (_, device) in due {
-            Monitor::connect(monitor)?.execute("device_add", &device.json())?;
+            Monitor::connect(&self.plan.monitor)?.execute("device_add", &device.json())?;
         }
         Ok(())
     }
@@ -103,4 +144,3 @@ impl Run<'_> {
         self.watcher.last_line().to_owned()
     }
 }
-

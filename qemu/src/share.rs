@@ -29,6 +29,23 @@ impl Share {
     }
 }
 
+impl Share {
+    /// What QEMU needs for this share, the `number`th of `machine`.
+    pub(crate) fn arguments(&self, number: usize, machine: &str) -> Result<[String; 4]> {
+        let Self { tag, directory, writable } = self;
+        ensure!(directory.is_dir(), "the share {tag} is no directory: {}", directory.display());
+        let read_only = if *writable { "off" } else { "on" };
+        let path = escape(directory);
+        let device = for_machine("virtio-9p-pci", machine);
+        Ok([
+            "-fsdev".into(),
+            format!("local,id=share{number},path={path},security_model=none,readonly={read_only}"),
+            "-device".into(),
+            format!("{device},fsdev=share{number},mount_tag={tag}"),
+        ])
+    }
+}
+
 /// `TAG=DIR[,writable]`
 impl FromStr for Share {
     type Err = anyhow::Error;

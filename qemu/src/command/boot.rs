@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use modstrap_qemu::image::{self, Options};
+use modstrap_initramfs::{Compress, Options};
+use modstrap_qemu::image;
 use modstrap_qemu::{Boot, Drive, Finished, Outcome, Share, tree};
 use serde::Serialize;
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ pub struct Arguments {
     /// A ready initramfs image [default: one built with the options below]
     #[arg(long, value_name = "FILE", conflicts_with = "modules")]
     image: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Image, where none is given (packed quickly unless told otherwise)")]
     build: Options,
     #[command(flatten)]
     guest: Guest,
@@ -125,7 +126,8 @@ impl Arguments {
         }
         let modules = self.modules.as_ref().context("--modules or --image is needed")?;
         let image = work.join("initramfs.img");
-        image::build(&self.build.request(&self.kernel, modules), &image)?;
+        // An image that is used once is not worth the time of the best packing.
+        image::build(&self.build.request(&self.kernel, modules, Compress::Fast), &image)?;
         Ok(image)
     }
 

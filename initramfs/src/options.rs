@@ -1,0 +1,73 @@
+//! The words of a command line that describe an image: one set, for `modstrap build` and for whoever builds on the way.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::{Compress, FileSpec, Hardware, Request};
+
+/// What goes into an image, and how.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Which drivers: generic, virtual, or a file with a module name or modalias in each line
+    #[arg(long, value_name = "generic|virtual|NAME-LIST-FILE", default_value = "generic", value_parser = parse_hardware)]
+    hardware: Hardware,
+    /// Add network devices and network file systems
+    #[arg(long, value_name = "WHAT")]
+    with: Vec<With>,
+    /// Add a module and what it needs
+    #[arg(long, value_name = "NAME")]
+    include: Vec<String>,
+    /// Add the firmware that the modules may ask for, from here
+    #[arg(long, value_name = "DIR")]
+    firmware: Option<PathBuf>,
+    /// Add a file or directory
+    #[arg(long, value_name = "SRC[:DEST]")]
+    file: Vec<String>,
+    /// Put this uncompressed archive (microcode) first
+    #[arg(long, value_name = "CPIO")]
+    early: Option<PathBuf>,
+    /// Command-line words that the machine's own command line overrides
+    #[arg(long, value_name = "WORDS", default_value = "", allow_hyphen_values = true)]
+    cmdline: String,
+    /// How to pack modules: smallest, quickly, or not at all
+    #[arg(long, value_name = "HOW")]
+    compress: Option<Compress>,
+    /// Take another loader, as for another architecture
+    #[arg(long, value_name = "FILE")]
+    loader: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum With {
+    Net,
+}
+
+fn parse_hardware(text: &str) -> Result<Hardware, Infallible> {
+    Ok(match text {
+        "generic" => Hardware::Generic,
+        "virtual" => Hardware::Virtual,
+        file => Hardware::Names(file.into()),
+    })
+}
+
+impl Options {
+    /// The request for an image of this kernel, packed as `compress` says where the user does not.
+    pub fn request(&self, kernel: &Path, modules: &Path, compress: Compress) -> Request {
+        Request {
+            kernel: kernel.into(),
+            modules: modules.into(),
+            hardware: self.hardware.clone(),
+            with_net: self.with.contains(&With::Net),
+            include: self.include.clone(),
+            firmware: self.firmware.clone(),
+            files: self.file.iter().map(|text| FileSpec::parse(text)).collect(),
+            early: self.early.clone(),
+            cmdline: self.cmdline.clone(),
+            compress: self.compress.unwrap_or(compress),
+            loader: self.loader.clone(),
+            progress: true,
+        }
+    }
+}
