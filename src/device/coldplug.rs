@@ -11,8 +11,11 @@ use crate::root::RootSpec;
 use crate::table::{Class, Disks, Module, ModuleId, Step, glob};
 use crate::text::place;
 
-/// A modalias; the kernel's buffer for all variables of one event is 2 KiB.
-const MODALIAS: usize = 2048;
+/// The kernel's buffer for all variables of one event (include/linux/kobject.h, `UEVENT_BUFFER_SIZE`).
+const VARIABLES: usize = 2048;
+
+/// The variable that says what a device is.
+const MODALIAS: &[u8] = b"MODALIAS=";
 
 /// How many modules one pass over the devices can ask for; what it could not take, the next pass finds again.
 const CANDIDATES: usize = 64;
@@ -146,23 +149,28 @@ pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(&[u8], &[u8])) {
 }
 
 /// Calls `visit` with the path below /sys/devices and the normalised modalias of each device that no driver has taken.
+///
+/// Both are told by the variables of the device's events; not every bus has a file `modalias` (drivers/mmc/core/bus.c).
 fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
     file::list(c"/sys/bus", &mut |bus| {
         if place(BESIDE_THE_POINT, bus).is_some() {
             return true;
         }
-        let devices = Path::of(&[b"/sys/bus/", bus, b"/devices"]);
-        file::list(devices.as_c_str(), &mut |device| {
-            let of = |attribute: &[u8]| Path::of(&[devices.as_bytes(), b"/", device, b"/", attribute]);
-            let mut modalias = [0; MODALIAS];
-            if !file::exists(of(b"driver").as_c_str()) {
-                let length = file::read(of(b"modalias").as_c_str(), &mut modalias).trim_ascii().len();
-                let modalias = modalias.get_mut(..length).unwrap_or_default();
-                if !modalias.is_empty() {
+        let devices = Path::of(&[b"/sys/bus/", bus, b"/devices/"]);
+        file::list(devices.as_c_str(), &mut |name| {
+            let mut device = Path::of(&[devices.as_bytes(), name]);
+            let mut link = [0; 256];
+            let path = below_devices(file::link(device.as_c_str(), &mut link));
+            device.push(b"/uevent");
+            let mut variables = [0; VARIABLES];
+            let length = file::read(device.as_c_str(), &mut variables).len();
+            let variables = variables.get_mut(..length).unwrap_or_default();
+            let is_end = |byte: &u8| *byte == b'\n';
+            if !variables.split(is_end).any(|line| line.starts_with(b"DRIVER=")) {
+                for line in variables.split_mut(is_end).filter(|line| line.starts_with(MODALIAS)) {
+                    let (_, modalias) = line.split_at_mut(MODALIAS.len());
                     glob::normalise(modalias);
-                    let mut link = [0; 256];
-                    let link_path = Path::of(&[devices.as_bytes(), b"/", device]);
-                    visit(below_devices(file::link(link_path.as_c_str(), &mut link)), modalias);
+                    visit(path, modalias);
                 }
             }
             true

@@ -36,7 +36,7 @@ impl Wait {
 
     fn say(&self, root: &[u8], waited: u64, log: &mut Log) {
         let mut line = Line::of(&[b"waiting for root=", root]);
-        if waited > 0 {
+        if waited >= 1000 {
             line.push(b" for ");
             line.push_number(waited / 1000);
             line.push(b" s");

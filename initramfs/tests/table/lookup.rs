@@ -223,10 +223,11 @@ fn kernels() -> PathBuf {
 
 /// All modules of a tree, as a table takes them.
 fn input_of(tree: &Tree) -> Input {
-    let modules = tree.modules.iter().enumerate().map(|(number, module)| Entry {
-        aliases: module.aliases.clone(),
-        ..entry(number, &module.name, &[])
-    });
+    let modules = tree
+        .modules
+        .iter()
+        .enumerate()
+        .map(|(number, module)| Entry { aliases: module.aliases.clone(), ..entry(number, &module.name, &[]) });
     Input { modules: modules.collect(), ..Input::default() }
 }
 
