@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use object::Object;
+use object::{BinaryFormat, Object};
 
 use crate::compression::Format;
 
@@ -113,8 +113,9 @@ fn first_word(text: &[u8]) -> Option<String> {
 
 fn build_id(content: &[u8]) -> Vec<u8> {
     match object::File::parse(content) {
-        Ok(file) => file.build_id().ok().flatten().unwrap_or_default().to_vec(),
-        Err(_) => note_in_raw_image(content),
+        Ok(file) if file.format() == BinaryFormat::Elf => file.build_id().ok().flatten().unwrap_or_default().to_vec(),
+        // Also an image that firmware can start, and looks like a PE file for that.
+        _ => note_in_raw_image(content),
     }
 }
 

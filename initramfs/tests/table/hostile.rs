@@ -119,7 +119,7 @@ fn read_changed(count: usize) -> usize {
 
 #[test]
 fn no_changed_table_that_looks_sound_makes_a_reader_panic_or_hang() {
-    const COUNT: usize = 30_000;
+    const COUNT: usize = 60_000;
     let (done, ended) = mpsc::channel();
     let reader = std::thread::spawn(move || done.send(read_changed(COUNT)));
     match ended.recv_timeout(Duration::from_secs(120)) {

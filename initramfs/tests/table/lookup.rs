@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use modstrap::table::layout::{self, Section, group};
 use modstrap::table::{ModuleId, Table, glob};
+use modstrap_initramfs::module::Module;
 use modstrap_initramfs::table::{Entry, Input, write};
 use modstrap_initramfs::tree::Tree;
 use rayon::prelude::*;
@@ -116,7 +117,7 @@ fn each_form_of_alias_is_found_by_its_names() {
         ("of:NdiskT(null)Cvendor,device-7Cvendor,nvmemCother", vec!["module_7", "nvmem"]),
         ("of:NdiskT(null)Cvendor,device-7", vec![]),
         ("of:NdiskT(null)Cvendor,nvmem", vec!["nvmem"]),
-        ("acpi:PNP0003:PNP0005:", vec!["module_3"]),
+        ("acpi:PNP0003:PNP0005:", vec!["module_3", "module_5"]),
         ("acpi:LNRO0015:", vec!["ahci"]),
         ("platform:device-12", vec!["module_12"]),
         ("platform:device_12", vec!["module_12"]),
@@ -223,12 +224,11 @@ fn kernels() -> PathBuf {
 
 /// All modules of a tree, as a table takes them.
 fn input_of(tree: &Tree) -> Input {
-    let modules = tree
-        .modules
-        .iter()
-        .enumerate()
-        .map(|(number, module)| Entry { aliases: module.aliases.clone(), ..entry(number, &module.name, &[]) });
-    Input { modules: modules.collect(), ..Input::default() }
+    let module = |(number, module): (usize, &Module)| Entry {
+        aliases: module.aliases.clone(),
+        ..entry(number, &module.name, &[])
+    };
+    Input { modules: tree.modules.iter().enumerate().map(module).collect(), ..Input::default() }
 }
 
 #[test]
