@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use rustix::process::getpid;
 
 use crate::cmdline::{COMMAND_LINE, CommandLine, OnFail};
-use crate::device::{Events, Stage, load_drivers};
+use crate::device::{Events, Stage, load_next_driver};
 use crate::failure::{self, Failure, Problem};
 use crate::file::{self, Path};
 use crate::handoff;
@@ -49,7 +49,7 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
     let mut modules = Modules::new(&table, &blobs, &cmdline);
     reach_root(&cmdline, &mut modules, log)?;
     let init = handoff::find_init(&cmdline, log)?;
-    Err(handoff::hand_off(program, &init, log))
+    Err(handoff::hand_off(program, &init, &cmdline, log))
 }
 
 /// Loads drivers, cheap ones first and no more than needed, until the root is there; mounts it.
@@ -63,14 +63,10 @@ fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Re
     let mut stage = Stage::first(&spec);
     let mut settled = 0;
     let mut wait: Option<Wait> = None;
-    loop {
-        let asked = load_drivers(&stage, modules, log, &mut || search.is_there());
-        if search.mount(modules, log)? {
-            return Ok(());
-        }
-        // What was asked may bring devices at once, or by and by. When it has had its time the next stage begins; after
-        // the last one the root must come by itself, or by somebody's hand.
-        if asked > 0 {
+    while !search.mount(modules, log)? {
+        // A driver that was loaded may bring devices at once, or by and by. When it has had its time the next stage
+        // begins; after the last one the root must come by itself, or by somebody's hand.
+        if load_next_driver(&stage, modules, log) {
             settled = now() + stage.settling();
             continue;
         }
@@ -78,7 +74,10 @@ fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Re
             None => settled.saturating_sub(now()),
             Some(wait) => match wait.next(root, log) {
                 Some(pause) => pause,
-                None => break,
+                None => {
+                    failure::survey(modules, log);
+                    return Err(search.missing(root, log));
+                }
             },
         };
         if pause > 0 {
@@ -89,8 +88,7 @@ fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Re
             wait = Some(Wait::begin(cmdline.patience));
         }
     }
-    failure::survey(modules, log);
-    Err(search.missing(root, log))
+    Ok(())
 }
 
 fn image_file(path: &str, log: &mut Log) -> Result<FileMap, Failure> {

@@ -5,8 +5,9 @@
 
 use crate::text::{parse_number, place};
 
-/// The longest command line in bytes: the kernel's own limit on every architecture is this or less.
-pub const COMMAND_LINE: usize = 4096;
+/// The longest command line in bytes: twice the most that any architecture takes from a boot loader (4 KiB), since a
+/// boot configuration may add to it.
+pub const COMMAND_LINE: usize = 8192;
 
 /// One word: `key` or `key=value`, its quotes taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,21 +58,10 @@ impl<'a> Iterator for Words<'a> {
             return None;
         }
         // A quote before the key belongs to one behind the value.
-        let word = match word.strip_prefix(b"\"") {
-            Some(inner) => inner.strip_suffix(b"\"").unwrap_or(inner),
-            None => word,
-        };
-        Some(match word.iter().position(|&byte| byte == b'=') {
-            Some(equals) => {
-                let value = word.get(equals + 1..).unwrap_or_default();
-                let value = match value.strip_prefix(b"\"") {
-                    Some(inner) => inner.strip_suffix(b"\"").unwrap_or(inner),
-                    None => value,
-                };
-                Word { key: word.get(..equals).unwrap_or_default(), value: Some(value) }
-            }
-            None => Word { key: word, value: None },
-        })
+        let word = unquoted(word);
+        let equals = word.iter().position(|&byte| byte == b'=');
+        let (key, value) = word.split_at_checked(equals.unwrap_or(word.len()))?;
+        Some(Word { key, value: value.get(1..).map(unquoted) })
     }
 }
 
@@ -200,6 +190,15 @@ impl<'a> CommandLine<'a> {
             (Some(9), _) => self.any_kernel = value != b"0",
             _ => {}
         }
+    }
+}
+
+/// A text without the quotes around it; the second may be missing.
+#[inline(never)]
+pub fn unquoted(text: &[u8]) -> &[u8] {
+    match text.strip_prefix(b"\"") {
+        Some(inner) => inner.strip_suffix(b"\"").unwrap_or(inner),
+        None => text,
     }
 }
 

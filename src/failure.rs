@@ -3,6 +3,7 @@
 //! Failures carry what their sentences need; the sentences themselves stand here and nowhere else.
 
 use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::system::{RebootCommand, reboot};
 
@@ -10,6 +11,7 @@ use crate::cmdline::OnFail;
 use crate::device::{disks, undriven};
 use crate::module::Modules;
 use crate::report::{Level, Line, Log, push_errno};
+use crate::root::mount::MOUNT_POINT;
 use crate::root::search::describe;
 use crate::sys::{Program, console, exit};
 use crate::table::{Damage, glob};
@@ -47,6 +49,8 @@ pub enum Problem {
     NotAFileSystem,
     /// The module for the root's file system is not there.
     NoFileSystem,
+    /// The module for the root's file system is there, and did not load.
+    FileSystemModule,
     /// The kernel refused to mount the root.
     RootMount,
     /// The root has no init.
@@ -106,6 +110,7 @@ root=% did not appear\0\
 % holds no file system that is known here: give rootfstype=\0\
 % holds &, which cannot be mounted as a root\0\
 % holds &, which neither the kernel nor the image knows: build with --include &\0\
+% holds &, whose module did not load (see above)\0\
 cannot mount % as &\0\
 the root has no init: neither /sbin/init, /etc/init, /bin/init nor /bin/sh\0\
 the root has no executable init=%\0\
@@ -178,6 +183,8 @@ pub fn end(Failure(()): Failure, on_fail: OnFail, program: &mut Program, log: &m
         // The kernel panics when process 1 ends.
         OnFail::Panic | OnFail::Shell => exit(1),
     };
+    // A root that was mounted already is left in good order.
+    let _ = unmount(MOUNT_POINT, UnmountFlags::empty());
     rustix::fs::sync();
     let _ = reboot(command);
     exit(1)
@@ -187,6 +194,7 @@ pub fn end(Failure(()): Failure, on_fail: OnFail, program: &mut Program, log: &m
 fn start_shell(program: &mut Program, log: &mut Log) {
     // Job control needs a session with a terminal of its own; without one the shell says so and works all the same.
     let _ = setsid();
+    program.drop_arguments();
     let _ = ioctl_tiocsctty(console());
     for shell in [c"/bin/sh", c"/usr/bin/sh", c"/bin/bash", c"/sbin/sh"] {
         program.become_other(shell);

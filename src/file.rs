@@ -10,6 +10,9 @@ use crate::text::Text;
 /// A path or a name; none that the loader makes is longer.
 pub type Path = Text<256>;
 
+/// Room for what a symbolic link of sysfs holds: a path through all hubs and bridges to a device.
+pub const LINK: usize = 1024;
+
 /// What a directory is read through, a buffer at a time.
 const DIRECTORY_BUFFER: usize = 2048;
 
@@ -34,10 +37,10 @@ pub fn write(path: &CStr, content: &[u8]) -> io::Result<()> {
     io::write(&file, content).map(drop)
 }
 
-/// Where a symbolic link leads; nowhere if it is none.
-pub fn link<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
-    let length = readlinkat_raw(CWD, path, &mut *buffer).unwrap_or(0);
-    buffer.get(..length).unwrap_or_default()
+/// Where a symbolic link leads; nowhere if it is none, or longer than the buffer.
+pub fn link<'b>(path: &CStr, buffer: &'b mut [u8; LINK]) -> &'b [u8] {
+    let length = readlinkat_raw(CWD, path, &mut buffer[..]).unwrap_or(0);
+    if length < LINK { &buffer[..length] } else { b"" }
 }
 
 /// Whether there is something at this path.

@@ -70,14 +70,22 @@ fn executable(root: &OwnedFd, path: &CStr) -> Result<(), Errno> {
 }
 
 /// Makes the mounted root the root, frees the initramfs, and becomes the real init. Comes back only with a failure.
+///
+/// As with the kernel, an init of its list that cannot be run is not the last word, and one that was asked for is.
 #[inline(never)]
-pub fn hand_off(program: &mut Program, init: &Path, log: &mut Log) -> Failure {
+pub fn hand_off(program: &mut Program, init: &Path, cmdline: &CommandLine, log: &mut Log) -> Failure {
     let (step, errno) = match switch_root() {
         Ok(()) => {
             reopen_console();
-            (init.as_bytes(), program.become_other(init.as_c_str()))
+            let errno = program.become_other(init.as_c_str());
+            if cmdline.init.is_none() {
+                for init in INITS {
+                    program.become_other(init);
+                }
+            }
+            (init.as_bytes(), errno)
         }
-        Err((step, errno)) => (step, errno),
+        Err(misstep) => misstep,
     };
     log.fail_as(Problem::HandOff, step, b"", Some(errno))
 }

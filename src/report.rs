@@ -72,6 +72,9 @@ impl Log {
         line.as_bytes_mut().iter_mut().filter(|byte| **byte < b' ' || **byte == 0x7f).for_each(|byte| *byte = b'?');
         // Without its end the kernel would keep the line back, for more to come.
         line.push(b"\n");
+        if let Some(last) = line.as_bytes_mut().last_mut() {
+            *last = b'\n';
+        }
         let to = self.kmsg.as_ref().map_or(console(), OwnedFd::as_fd);
         let _ = io::write(to, line.as_bytes());
     }
@@ -105,7 +108,8 @@ pub fn push_errno(line: &mut Line, meanings: &'static [u8], errno: Errno) {
 \x75the file system is damaged or needs checking\0\
 \x7bno medium";
     let number = errno.raw_os_error().unsigned_abs();
-    let meaning = entry(meanings, number as u8).or_else(|| entry(COMMON, number as u8)).unwrap_or(b"error");
+    let mark = u8::try_from(number).unwrap_or(u8::MAX);
+    let meaning = entry(meanings, mark).or_else(|| entry(COMMON, mark)).unwrap_or(b"error");
     line.push(meaning);
     line.push(b" (errno ");
     line.push_number(number.into());

@@ -64,13 +64,18 @@ pub fn write(input: &Input) -> Result<Vec<u8>> {
 
     let mut links = 0;
     for (index, entry) in input.modules.iter().enumerate() {
-        let name = || format!("module {}", entry.name);
+        let too_large =
+            || format!("module {}: its place or its dependencies are more than a table can hold", entry.name);
+        let align = layout::BLOB_ALIGN as u64;
+        ensure!(entry.blob % align == 0, "module {}: its blob does not begin at a multiple of {align}", entry.name);
+        let own = entry.closure.iter().any(|&(other, soft)| other == index && !soft);
+        ensure!(own, "module {}: its load order does not hold itself", entry.name);
         let mut record = [0; module::SIZE];
         put32(&mut record, module::NAME, strings.reference(entry.name.as_bytes())?);
-        let blob = u32::try_from(entry.blob / layout::BLOB_ALIGN as u64).with_context(name)?;
+        let blob = u32::try_from(entry.blob / align).with_context(too_large)?;
         put32(&mut record, module::BLOB, blob);
         put32(&mut record, module::CLOSURE, links);
-        put16(&mut record, module::CLOSURE_COUNT, u16::try_from(entry.closure.len()).with_context(name)?);
+        put16(&mut record, module::CLOSURE_COUNT, u16::try_from(entry.closure.len()).with_context(too_large)?);
         record[module::CLASS] = entry.class as u8;
         record[module::STEP] = entry.step as u8;
         record[module::DISKS] = entry.disks.0;
@@ -125,11 +130,14 @@ enum Form {
     Glob,
 }
 
+/// A pattern, or the key it is sorted by, and the number of a module.
+type Alias = (Vec<u8>, u16);
+
 /// A template pays from this many aliases on; fewer are kept as patterns.
 const FIELDS_LEAST: usize = 8;
 
 fn write_aliases(input: &Input, strings: &mut Strings, sections: &mut [Vec<u8>; Section::ALL.len()]) -> Result<()> {
-    for (prefix, aliases) in by_bus(input) {
+    for (prefix, aliases) in by_bus(input)? {
         let groups = by_form(&aliases);
         let mut record = [0; bus::SIZE];
         put32(&mut record, bus::PREFIX, strings.reference(&prefix)?);
@@ -166,21 +174,28 @@ fn write_aliases(input: &Input, strings: &mut Strings, sections: &mut [Vec<u8>; 
 
 /// All names and aliases, normalised, by what they begin with up to the first ':' or wildcard. Names without a ':'
 /// are one bus of their own, with the empty prefix.
-fn by_bus(input: &Input) -> BTreeMap<Vec<u8>, Vec<(Vec<u8>, u16)>> {
+fn by_bus(input: &Input) -> Result<BTreeMap<Vec<u8>, Vec<Alias>>> {
     let mut buses: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (index, entry) in input.modules.iter().enumerate() {
         for alias in entry.aliases.iter().chain([&entry.name]) {
             let mut alias = alias.clone().into_bytes();
+            let is_text = !alias.iter().any(u8::is_ascii_control);
+            ensure!(
+                is_text,
+                "module {}: its alias {alias} holds control characters",
+                entry.name,
+                alias = alias.escape_ascii()
+            );
             glob::normalise(&mut alias);
             let end = alias.iter().position(|byte| is_wildcard(*byte) || *byte == b':').unwrap_or(0);
             let prefix = if alias.contains(&b':') { &alias[..end] } else { &[] };
             buses.entry(prefix.to_vec()).or_default().push((alias, index as u16));
         }
     }
-    buses
+    Ok(buses)
 }
 
-fn by_form(aliases: &[(Vec<u8>, u16)]) -> BTreeMap<Form, Vec<(Vec<u8>, u16)>> {
+fn by_form(aliases: &[Alias]) -> BTreeMap<Form, Vec<Alias>> {
     let mut templates: HashMap<Vec<u8>, usize> = HashMap::new();
     for (alias, _) in aliases {
         if let Some((template, _)) = template(alias) {

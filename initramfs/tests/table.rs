@@ -39,7 +39,7 @@ fn sample() -> Input {
             format!("acpi*:PNP{number:04X}:*"),
             format!("platform:device-{number}"),
         ],
-        options: if number % 3 == 0 { format!("number={number} quiet") } else { String::new() },
+        options: if number.is_multiple_of(3) { format!("number={number} quiet") } else { String::new() },
         blob: 8 * number as u64 * 1_000_003,
         ..entry(number, &format!("module_{number}"), &[])
     };
@@ -159,11 +159,17 @@ fn numbers_that_do_not_fit_are_errors_that_name_the_module() {
         refusal(&input)
     };
     assert_eq!(
-        refused(|entry| entry.closure = vec![(2, false)]),
+        refused(|entry| entry.closure.push((2, false))),
         "module second: its closure names module number 2 of 2"
     );
-    let too_long = refused(|entry| entry.closure = vec![(0, true); 65_536]);
+    let too_long = refused(|entry| entry.closure.extend([(0, true); 65_536]));
     assert!(too_long.starts_with("module second: "), "{too_long}");
+    let crooked = refused(|entry| entry.blob = 12);
+    assert_eq!(crooked, "module second: its blob does not begin at a multiple of 8");
+    let without_itself = refused(|entry| entry.closure = vec![(1, true)]);
+    assert_eq!(without_itself, "module second: its load order does not hold itself");
+    let control = refused(|entry| entry.aliases = vec!["pci:v\u{4}".into()]);
+    assert_eq!(control, "module second: its alias pci:v\\x04 holds control characters");
     let too_far = refused(|entry| entry.blob = 8 << 32);
     assert!(too_far.starts_with("module second: "), "{too_far}");
 }

@@ -67,7 +67,7 @@ impl Disk {
     pub fn whole_disk(&self) -> Option<Disk> {
         // The link leads to .../block/DISK/PARTITION.
         let place = Path::of(&[b"/sys/class/block/", self.name()]);
-        let mut link = [0; 256];
+        let mut link = [0; file::LINK];
         let parent = file::link(place.as_c_str(), &mut link).rsplit(|&byte| byte == b'/').nth(1)?;
         Some(Disk { name: Path::of(&[parent]) })
     }
@@ -100,6 +100,12 @@ impl Disk {
         let disk = self.whole_disk()?;
         let sector = disk.number_in(b"queue/logical_block_size").unwrap_or(SECTOR);
         PartitionId::read(&mut disk.open().ok()?, sector.try_into().ok()?, number).ok().flatten()
+    }
+
+    /// Whether it can be read by now. The kernel makes its node and tells of it a moment before (block/genhd.c,
+    /// `device_add_disk`), and a drive for cards may have none in it.
+    pub fn is_readable(&self) -> bool {
+        self.open().is_ok()
     }
 
     /// Opens it for reading.

@@ -2,8 +2,6 @@
 //!
 //! sysfs is read anew each time, so that nothing need be remembered of devices, and lost events cost nothing.
 
-use heapless::Vec;
-
 use crate::file::{self, Path};
 use crate::module::Modules;
 use crate::report::Log;
@@ -16,9 +14,6 @@ const VARIABLES: usize = 2048;
 
 /// The variable that says what a device is.
 const MODALIAS: &[u8] = b"MODALIAS=";
-
-/// How many modules one pass over the devices can ask for; what it could not take, the next pass finds again.
-const CANDIDATES: usize = 64;
 
 /// What may be loaded now. Stages follow one another until the root is there; each includes all that came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +53,7 @@ impl Stage {
             RootSpec::Share { .. } => &[Class::Bus, Class::Share],
             _ => &[Class::Bus, Class::Block],
         };
-        let suppliers_first = file::exists(c"/sys/firmware/devicetree/base");
+        let suppliers_first = file::exists(c"/sys/firmware/devicetree/base/compatible");
         Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first, classes }
     }
 
@@ -86,54 +81,27 @@ impl Stage {
     }
 }
 
-/// A module that a device asks for.
-struct Candidate {
-    step: Step,
-    device: Path,
-    module: ModuleId,
-}
-
-/// Loads what the devices ask for and the stage admits: cheap buses before dear ones, then in the order of sysfs paths.
-/// Ends early once `is_done`. How many modules were asked of the kernel.
-pub fn load_drivers(stage: &Stage, modules: &mut Modules, log: &mut Log, is_done: &mut dyn FnMut() -> bool) -> usize {
-    let mut candidates: Vec<Candidate, CANDIDATES> = Vec::new();
+/// Loads the first of the modules that devices ask for and the stage admits: by step, then in the order of sysfs paths,
+/// then in the table's. Whether there was one.
+pub fn load_next_driver(stage: &Stage, modules: &mut Modules, log: &mut Log) -> bool {
+    let table = modules.table();
+    let mut first: Option<(Step, Path, ModuleId)> = None;
     each_undriven(&mut |device, modalias| {
-        let table = modules.table();
         table.lookup(modalias, &mut |module| {
             let record = table.module(module);
-            if stage.admits(&record) && modules.is_wanted(module) {
-                add(&mut candidates, Candidate { step: record.step, device: Path::of(&[device]), module });
+            let is_before = match &first {
+                Some((step, path, other)) => (record.step, device, module) < (*step, path.as_bytes(), *other),
+                None => true,
+            };
+            if is_before && stage.admits(&record) && modules.is_wanted(module) {
+                first = Some((record.step, Path::of(&[device]), module));
             }
         });
     });
-    let mut tried = 0;
-    for candidate in &candidates {
-        if is_done() {
-            break;
-        }
-        if modules.is_wanted(candidate.module) {
-            modules.load(candidate.module, log);
-            tried += 1;
-        }
+    if let Some((_, _, module)) = first {
+        modules.load(module, log);
     }
-    tried
-}
-
-/// Keeps the candidates sorted, each module once, for the first device that asks for it. One too many pushes out the
-/// last: the next pass finds it again.
-fn add(candidates: &mut Vec<Candidate, CANDIDATES>, new: Candidate) {
-    let is_before = |other: &Candidate| (other.step, other.device.as_bytes()) <= (new.step, new.device.as_bytes());
-    if let Some(place) = candidates.iter().position(|other| other.module == new.module) {
-        if candidates.get(place).is_some_and(is_before) {
-            return;
-        }
-        candidates.remove(place);
-    }
-    let place = candidates.iter().position(|other| !is_before(other)).unwrap_or(candidates.len());
-    if candidates.is_full() {
-        candidates.pop();
-    }
-    let _ = candidates.insert(place, new);
+    first.is_some()
 }
 
 /// Calls `visit` with the path and the modalias of each device that has a modalias, no driver, and no module in the
@@ -159,7 +127,7 @@ fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
         let devices = Path::of(&[b"/sys/bus/", bus, b"/devices/"]);
         file::list(devices.as_c_str(), &mut |name| {
             let mut device = Path::of(&[devices.as_bytes(), name]);
-            let mut link = [0; 256];
+            let mut link = [0; file::LINK];
             let path = below_devices(file::link(device.as_c_str(), &mut link));
             device.push(b"/uevent");
             let mut variables = [0; VARIABLES];

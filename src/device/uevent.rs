@@ -6,7 +6,7 @@ use rustix::io::{self, Errno};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-use crate::sys::timespec;
+use crate::sys::{sleep, timespec};
 
 /// The socket that the kernel tells of devices.
 pub struct Events {
@@ -31,10 +31,13 @@ impl Events {
         Ok(Events { socket })
     }
 
-    /// Takes what events there are, waiting for the first for at most so many milliseconds.
+    /// Waits for events for at most so many milliseconds, and takes what there are. Events come in flocks: a moment is
+    /// left for the rest of one, and the devices are looked at once for all.
     pub fn wait(&self, limit: u64) -> News {
+        const FLOCK: u64 = 5;
         let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
         let _ = poll(&mut sockets, Some(&timespec(limit)));
+        sleep(FLOCK.min(limit));
         let mut news = News::default();
         // The first bytes tell what an event is: `remove@/devices/...`; the kernel cuts the rest off.
         let mut event = [0; 8];

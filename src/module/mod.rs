@@ -93,7 +93,7 @@ impl<'a> Modules<'a> {
         self.state(module) == State::Untried && !self.cmdline.blacklists(self.table.module(module).name)
     }
 
-    /// Loads every module that answers to a name or an alias, in `modules.order`. Whether there was one that did.
+    /// Loads every module that answers to a name or an alias, in `modules.order`. Whether there is one.
     pub fn load_named(&mut self, name: &[u8], log: &mut Log) -> bool {
         let mut name = file::Path::of(&[name]);
         glob::normalise(name.as_bytes_mut());
@@ -104,11 +104,10 @@ impl<'a> Modules<'a> {
                 let _ = found.insert(place, module);
             }
         });
-        let mut any = false;
         for &module in &found {
-            any |= self.load(module, log);
+            self.load(module, log);
         }
-        any
+        !found.is_empty()
     }
 
     /// Loads a module with its whole closure, in the table's order. Whether it is there now.
@@ -130,6 +129,10 @@ impl<'a> Modules<'a> {
             if self.state(link.module) == State::Failed && !link.soft {
                 missing = missing.or(Some(link.module));
             }
+        }
+        // Whatever the table says, a module is asked for once.
+        if self.state(module) == State::Untried {
+            self.set_state(module, State::Failed);
         }
         self.state(module) == State::Loaded
     }
@@ -181,14 +184,21 @@ impl<'a> Modules<'a> {
     }
 
     fn refuse(&mut self, module: ModuleId, cause: Cause, soft: bool, log: &mut Log) {
-        self.set_state(module, State::Failed);
         let failed = Failed { module, cause };
-        // An accelerated provider that finds no such CPU is no failure: another provider follows.
-        let harmless = soft && cause == Cause::Kernel(Errno::NODEV);
-        if !harmless {
+        let level = match (soft, cause) {
+            // An accelerated provider that finds no such CPU is no failure: another provider follows.
+            (true, Cause::Kernel(Errno::NODEV)) => Level::Info,
+            (true, _) => Level::Warning,
+            (false, _) => Level::Error,
+        };
+        // What lacks a symbol for now may get it from a module to come, and be needed in earnest then.
+        if level != Level::Warning || cause != Cause::Kernel(Errno::NOENT) {
+            self.set_state(module, State::Failed);
+        }
+        if level != Level::Info {
             let _ = self.failed.push(failed);
         }
-        self.say_failed(failed, if harmless { Level::Info } else { Level::Error }, log);
+        self.say_failed(failed, level, log);
     }
 
     /// Says which module did not load, and why.

@@ -67,8 +67,8 @@ fn as_kind(
     modules: &mut Modules,
     log: &mut Log,
 ) -> Result<(), Failure> {
-    if !provide(kind, modules, log) {
-        return Err(log.fail_as(Problem::NoFileSystem, source.as_bytes(), kind, None));
+    if let Err(problem) = provide(kind, modules, log) {
+        return Err(log.fail_as(problem, source.as_bytes(), kind, None));
     }
     let (flags, options) = options(cmdline, b"");
     if let Err(errno) = mount_or_read_only(source, kind, flags, &options, log) {
@@ -87,7 +87,7 @@ pub fn share(
     modules: &mut Modules,
     log: &mut Log,
 ) -> Result<(), Errno> {
-    if !provide(kind, modules, log) {
+    if provide(kind, modules, log).is_err() {
         return Err(Errno::NODEV);
     }
     let needed: &[u8] = if kind == b"9p" { b"trans=virtio,version=9p2000.L,msize=512000,cache=mmap" } else { b"" };
@@ -108,9 +108,17 @@ fn say_mounted(source: &Path, kind: &[u8], modules: &Modules, log: &mut Log) {
 }
 
 /// Makes sure that the kernel knows a file system: of itself, or by a module.
-fn provide(kind: &[u8], modules: &mut Modules, log: &mut Log) -> bool {
+fn provide(kind: &[u8], modules: &mut Modules, log: &mut Log) -> Result<(), Problem> {
+    if is_known(kind) {
+        return Ok(());
+    }
     let alias = Path::of(&[b"fs-", kind]);
-    is_known(kind) || (modules.load_named(alias.as_bytes(), log) || modules.load_named(kind, log)) && is_known(kind)
+    let has_module = modules.load_named(alias.as_bytes(), log) || modules.load_named(kind, log);
+    match is_known(kind) {
+        true => Ok(()),
+        false if has_module => Err(Problem::FileSystemModule),
+        false => Err(Problem::NoFileSystem),
+    }
 }
 
 /// Whether /proc/filesystems lists it: lines of `nodev<TAB>NAME` or `<TAB>NAME`.
@@ -128,6 +136,9 @@ fn mount_or_read_only(
     options: &Options,
     log: &mut Log,
 ) -> Result<(), Errno> {
+    if options.is_cut() {
+        return Err(Errno::NAMETOOLONG);
+    }
     let _ = rustix::fs::mkdir(MOUNT_POINT, Mode::from_raw_mode(0o755));
     let kind = Path::of(&[kind]);
     let attempt = |flags| mount(source.as_c_str(), MOUNT_POINT, kind.as_c_str(), flags, options.as_c_str());

@@ -10,7 +10,7 @@ use crate::device::{Disk, DiskName, News, disks};
 use crate::failure::{Failure, Problem};
 use crate::file::Path;
 use crate::module::Modules;
-use crate::report::{Line, Log};
+use crate::report::{Level, Line, Log};
 use crate::sys::sleep;
 
 /// How many disks are remembered as examined; of more than these each is examined again at every look.
@@ -21,35 +21,20 @@ pub struct Search<'a> {
     spec: RootSpec<'a>,
     cmdline: &'a CommandLine<'a>,
     examined: Vec<DiskName, EXAMINED>,
-    found: Option<Disk>,
     refusal: Option<Errno>,
 }
 
 impl<'a> Search<'a> {
     /// A search for this root.
     pub fn new(spec: RootSpec<'a>, cmdline: &'a CommandLine<'a>) -> Self {
-        Search { spec, cmdline, examined: Vec::new(), found: None, refusal: None }
+        Search { spec, cmdline, examined: Vec::new(), refusal: None }
     }
 
     /// Takes note of what happened: a name may stand for another disk now.
     pub fn note(&mut self, news: News) {
         if news.forget {
             self.examined.clear();
-            self.found = None;
         }
-    }
-
-    /// Whether the root's disk is there by now.
-    pub fn is_there(&mut self) -> bool {
-        if self.found.is_none() {
-            self.found = match self.spec {
-                RootSpec::Name(name) => Disk::named(name),
-                RootSpec::Number { major, minor } => numbered(major, minor),
-                RootSpec::Share { .. } => None,
-                spec => self.examine(spec),
-            };
-        }
-        self.found.is_some()
     }
 
     /// Mounts the root, if it is there by now. Whether it was.
@@ -60,12 +45,18 @@ impl<'a> Search<'a> {
             self.refusal = attempt.err();
             return Ok(attempt.is_ok());
         }
-        if !self.is_there() {
-            return Ok(false);
+        let Some(disk) = self.look().filter(Disk::is_readable) else { return Ok(false) };
+        pause(self.cmdline.root_delay, log);
+        mount::disk(&disk, self.cmdline, modules, log).map(|()| true)
+    }
+
+    /// The root's disk, if it is there by now.
+    fn look(&mut self) -> Option<Disk> {
+        match self.spec {
+            RootSpec::Name(name) => Disk::named(name),
+            RootSpec::Number { major, minor } => numbered(major, minor),
+            spec => self.examine(spec),
         }
-        let Some(disk) = &self.found else { return Ok(false) };
-        sleep(self.cmdline.root_delay);
-        mount::disk(disk, self.cmdline, modules, log).map(|()| true)
     }
 
     /// The failure of a search that found nothing.
@@ -81,12 +72,23 @@ impl<'a> Search<'a> {
                 return true;
             }
             found = matching(disk, spec);
-            if found.is_none() {
+            // A disk that cannot be read yet, or whose neighbour is not there yet, is worth another look.
+            let has_neighbour = matches!(spec, RootSpec::PartUuid(_, offset) if offset != 0);
+            let is_final = disk.is_readable() && !has_neighbour;
+            if found.is_none() && is_final {
                 let _ = self.examined.push(Path::of(&[disk.name()]));
             }
             found.is_none()
         });
         found
+    }
+}
+
+/// `rootdelay=`: a pause that the user wants, and that is said.
+fn pause(milliseconds: u64, log: &mut Log) {
+    if milliseconds > 0 {
+        log.say(Level::Error, &[b"the root is there; pausing as rootdelay= asks"]);
+        sleep(milliseconds);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `root=` means: the kernel's forms (init/do_mounts.c, block/early-lookup.c), those of udev and dracut beside them.
 
+use crate::cmdline::unquoted;
 use crate::table::Disks;
 use crate::text::parse_number;
 
@@ -47,7 +48,10 @@ impl<'a> RootSpec<'a> {
                 return Some(RootSpec::Share { kind, tag });
             }
         }
-        let by = |word: &[u8], directory: &[u8]| root.strip_prefix(word).or_else(|| root.strip_prefix(directory));
+        // People write root=LABEL="my root" too, though the kernel takes off quotes around a whole value only.
+        let by = |word: &[u8], directory: &[u8]| {
+            root.strip_prefix(word).or_else(|| root.strip_prefix(directory)).map(unquoted)
+        };
         if let Some(value) = by(b"UUID=", b"/dev/disk/by-uuid/") {
             Some(RootSpec::Uuid(value))
         } else if let Some(value) = by(b"LABEL=", b"/dev/disk/by-label/") {
@@ -152,6 +156,7 @@ mod tests {
         assert_eq!(parse("UUID=ABCD-1234"), Some(RootSpec::Uuid(b"ABCD-1234")));
         assert_eq!(parse("/dev/disk/by-uuid/x"), Some(RootSpec::Uuid(b"x")));
         assert_eq!(parse("LABEL=a b"), Some(RootSpec::Label(b"a b")));
+        assert_eq!(parse("LABEL=\"a b\""), Some(RootSpec::Label(b"a b")));
         assert_eq!(parse("/dev/disk/by-label/a\\x20b"), Some(RootSpec::Label(b"a\\x20b")));
         assert_eq!(parse("PARTLABEL=root"), Some(RootSpec::PartLabel(b"root")));
         assert_eq!(parse("PARTUUID=1234abcd-02"), Some(RootSpec::PartUuid(b"1234abcd-02", 0)));

@@ -25,6 +25,12 @@ impl Program {
         }
     }
 
+    /// Forgets the arguments, all but `argv[0]`: they were meant for the real init.
+    pub fn drop_arguments(&mut self) {
+        // Safety: behind `argv[0]` is another argument or the null pointer that ends them.
+        unsafe { *self.argv.add(1) = core::ptr::null() };
+    }
+
     /// Becomes the program at `path`: with the arguments and the environment of this one, except for `argv[0]`, which
     /// is `path`. Comes back only with an error.
     pub fn become_other(&mut self, path: &CStr) -> Errno {

@@ -85,12 +85,12 @@ const NAMES: [&[u8]; 6] = [
 /// Reads all that a table can be asked for; how many things that were.
 fn read_all(table: &Table) -> usize {
     let identity = [table.release(), table.vermagic(), table.build_id(), table.cmdline()];
-    let mut read = identity.len() + table.builtin().map(<[u8]>::len).count();
+    let mut read: usize = identity.into_iter().chain(table.builtin()).map(<[u8]>::len).sum();
     let beyond = [table.module_count() as u16, u16::MAX].map(ModuleId);
     for id in table.modules().chain(beyond) {
         let module = table.module(id);
         read += module.name.len() + table.options(id).len();
-        read += table.closure(id).map(|link| table.module(link.module).name.len()).count();
+        read += table.closure(id).map(|link| 1 + table.module(link.module).name.len()).sum::<usize>();
     }
     for name in NAMES {
         table.lookup(name, &mut |module| read += 1 + table.module(module).name.len());
