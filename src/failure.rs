@@ -145,10 +145,13 @@ pub fn survey(modules: &Modules, log: &mut Log) {
         log.say(Level::Error, &[b"seen: no block device at all"]);
     }
     let mut left = UNDRIVEN;
-    undriven(modules, &mut |device, modalias| {
+    undriven(modules, &mut |device, modalias, blacklisted| {
         if left > 0 && may_lead_to_a_disk(modalias) {
             left -= 1;
-            log.say(Level::Error, &[b"no driver in the image for ", device, b" (", modalias, b")"]);
+            match blacklisted {
+                Some(module) => log.say(Level::Error, &[module, b" is blacklisted, and would drive ", device]),
+                None => log.say(Level::Error, &[b"no driver in the image for ", device, b" (", modalias, b")"]),
+            }
         }
     });
     for &failed in modules.failed() {

@@ -2,6 +2,8 @@
 //!
 //! sysfs is read anew each time, so that nothing need be remembered of devices, and lost events cost nothing.
 
+use core::cmp::Ordering;
+
 use crate::file::{self, Path};
 use crate::module::Modules;
 use crate::report::Log;
@@ -85,33 +87,38 @@ impl Stage {
 /// then in the table's. Whether there was one.
 pub fn load_next_driver(stage: &Stage, modules: &mut Modules, log: &mut Log) -> bool {
     let table = modules.table();
-    let mut first: Option<(Step, Path, ModuleId)> = None;
+    let mut path = Path::new();
+    let mut first: Option<(Step, ModuleId)> = None;
     each_undriven(&mut |device, modalias| {
         table.lookup(modalias, &mut |module| {
             let record = table.module(module);
-            let is_before = match &first {
-                Some((step, path, other)) => (record.step, device, module) < (*step, path.as_bytes(), *other),
-                None => true,
+            let order = |(step, other): (Step, ModuleId)| {
+                (record.step.cmp(&step)).then_with(|| device.cmp(path.as_bytes())).then_with(|| module.cmp(&other))
             };
-            if is_before && stage.admits(&record) && modules.is_wanted(module) {
-                first = Some((record.step, Path::of(&[device]), module));
+            let is_first = first.map_or(Ordering::Less, order) == Ordering::Less;
+            if is_first && stage.admits(&record) && modules.is_wanted(module) {
+                first = Some((record.step, module));
+                path = Path::of(&[device]);
             }
         });
     });
-    if let Some((_, _, module)) = first {
+    if let Some((_, module)) = first {
         modules.load(module, log);
     }
     first.is_some()
 }
 
-/// Calls `visit` with the path and the modalias of each device that has a modalias, no driver, and no module in the
-/// table.
-pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(&[u8], &[u8])) {
+/// Calls `visit` with the path and the modalias of each device that has no driver because the table has no module for
+/// it, or because the one it has, which is the third value, is blacklisted.
+pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(&[u8], &[u8], Option<&[u8]>)) {
     each_undriven(&mut |device, modalias| {
-        let mut known = false;
-        modules.table().lookup(modalias, &mut |_| known = true);
-        if !known {
-            visit(device, modalias);
+        let (mut has_module, mut blacklisted) = (false, None);
+        modules.table().lookup(modalias, &mut |module| match modules.is_blacklisted(module) {
+            true => blacklisted = Some(modules.table().module(module).name),
+            false => has_module = true,
+        });
+        if !has_module {
+            visit(device, modalias, blacklisted);
         }
     });
 }

@@ -90,7 +90,12 @@ impl<'a> Modules<'a> {
 
     /// Whether a match on this module still asks for something: it was not tried yet, and is not blacklisted.
     pub fn is_wanted(&self, module: ModuleId) -> bool {
-        self.state(module) == State::Untried && !self.cmdline.blacklists(self.table.module(module).name)
+        self.state(module) == State::Untried && !self.is_blacklisted(module)
+    }
+
+    /// Whether the command line forbids devices to load it.
+    pub fn is_blacklisted(&self, module: ModuleId) -> bool {
+        self.cmdline.blacklists(self.table.module(module).name)
     }
 
     /// Loads every module that answers to a name or an alias, in `modules.order`. Whether there is one.

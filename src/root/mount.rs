@@ -8,7 +8,7 @@ use super::superblock::FsKind;
 use crate::cmdline::CommandLine;
 use crate::device::Disk;
 use crate::failure::{Failure, Problem};
-use crate::file::{self, Path};
+use crate::file::Path;
 use crate::module::Modules;
 use crate::report::{Level, Line, Log};
 use crate::text::place;
@@ -67,12 +67,15 @@ fn as_kind(
     modules: &mut Modules,
     log: &mut Log,
 ) -> Result<(), Failure> {
-    if let Err(problem) = provide(kind, modules, log) {
-        return Err(log.fail_as(problem, source.as_bytes(), kind, None));
-    }
+    let has_module = load_module(kind, modules, log);
     let (flags, options) = options(cmdline, b"");
     if let Err(errno) = mount_or_read_only(source, kind, flags, &options, log) {
-        return Err(log.fail_as(Problem::RootMount, source.as_bytes(), kind, Some(errno)));
+        let (problem, errno) = match errno {
+            Errno::NODEV if has_module => (Problem::FileSystemModule, None),
+            Errno::NODEV => (Problem::NoFileSystem, None),
+            errno => (Problem::RootMount, Some(errno)),
+        };
+        return Err(log.fail_as(problem, source.as_bytes(), kind, errno));
     }
     say_mounted(source, kind, modules, log);
     Ok(())
@@ -87,9 +90,7 @@ pub fn share(
     modules: &mut Modules,
     log: &mut Log,
 ) -> Result<(), Errno> {
-    if provide(kind, modules, log).is_err() {
-        return Err(Errno::NODEV);
-    }
+    load_module(kind, modules, log);
     let needed: &[u8] = if kind == b"9p" { b"trans=virtio,version=9p2000.L,msize=512000,cache=mmap" } else { b"" };
     let (flags, options) = options(cmdline, needed);
     let source = Path::of(&[tag]);
@@ -107,25 +108,10 @@ fn say_mounted(source: &Path, kind: &[u8], modules: &Modules, log: &mut Log) {
     log.say(Level::Info, &[line.as_bytes()]);
 }
 
-/// Makes sure that the kernel knows a file system: of itself, or by a module.
-fn provide(kind: &[u8], modules: &mut Modules, log: &mut Log) -> Result<(), Problem> {
-    if is_known(kind) {
-        return Ok(());
-    }
+/// Loads the module of a file system. Whether the image has one; for what is part of the kernel it has none.
+fn load_module(kind: &[u8], modules: &mut Modules, log: &mut Log) -> bool {
     let alias = Path::of(&[b"fs-", kind]);
-    let has_module = modules.load_named(alias.as_bytes(), log) || modules.load_named(kind, log);
-    match is_known(kind) {
-        true => Ok(()),
-        false if has_module => Err(Problem::FileSystemModule),
-        false => Err(Problem::NoFileSystem),
-    }
-}
-
-/// Whether /proc/filesystems lists it: lines of `nodev<TAB>NAME` or `<TAB>NAME`.
-fn is_known(kind: &[u8]) -> bool {
-    let mut buffer = [0; 4096];
-    let list = file::read(c"/proc/filesystems", &mut buffer);
-    list.split(|&byte| byte == b'\n').any(|line| line.rsplit(|&byte| byte == b'\t').next() == Some(kind))
+    modules.load_named(alias.as_bytes(), log) || modules.load_named(kind, log)
 }
 
 /// A file system that refuses to be written is mounted read-only, as the kernel does with its root.
