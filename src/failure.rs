@@ -8,7 +8,7 @@ use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::cmdline::OnFail;
-use crate::device::{disks, undriven};
+use crate::device::{Undriven, disks, undriven};
 use crate::module::Modules;
 use crate::report::{Level, Line, Log, push_errno};
 use crate::root::mount::MOUNT_POINT;
@@ -145,12 +145,12 @@ pub fn survey(modules: &Modules, log: &mut Log) {
         log.say(Level::Error, &[b"seen: no block device at all"]);
     }
     let mut left = UNDRIVEN;
-    undriven(modules, &mut |device, modalias, blacklisted| {
+    undriven(modules, &mut |Undriven { path, modalias, blacklisted }| {
         if left > 0 && may_lead_to_a_disk(modalias) {
             left -= 1;
             match blacklisted {
-                Some(module) => log.say(Level::Error, &[module, b" is blacklisted, and would drive ", device]),
-                None => log.say(Level::Error, &[b"no driver in the image for ", device, b" (", modalias, b")"]),
+                Some(module) => log.say(Level::Error, &[module, b" is blacklisted, and would drive ", path]),
+                None => log.say(Level::Error, &[b"no driver in the image for ", path, b" (", modalias, b")"]),
             }
         }
     });

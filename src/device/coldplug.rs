@@ -108,17 +108,26 @@ pub fn load_next_driver(stage: &Stage, modules: &mut Modules, log: &mut Log) -> 
     first.is_some()
 }
 
-/// Calls `visit` with the path and the modalias of each device that has no driver because the table has no module for
-/// it, or because the one it has, which is the third value, is blacklisted.
-pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(&[u8], &[u8], Option<&[u8]>)) {
-    each_undriven(&mut |device, modalias| {
+/// A device that no driver has taken, nor will.
+pub struct Undriven<'a> {
+    /// Its path below /sys/devices.
+    pub path: &'a [u8],
+    /// Its modalias, normalised.
+    pub modalias: &'a [u8],
+    /// The module that would drive it, were it not blacklisted; without one the table has none.
+    pub blacklisted: Option<&'a [u8]>,
+}
+
+/// Calls `visit` for each device that no module of the table may drive.
+pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(Undriven)) {
+    each_undriven(&mut |path, modalias| {
         let (mut has_module, mut blacklisted) = (false, None);
         modules.table().lookup(modalias, &mut |module| match modules.is_blacklisted(module) {
             true => blacklisted = Some(modules.table().module(module).name),
             false => has_module = true,
         });
         if !has_module {
-            visit(device, modalias, blacklisted);
+            visit(Undriven { path, modalias, blacklisted });
         }
     });
 }

@@ -5,5 +5,5 @@ mod coldplug;
 mod uevent;
 
 pub use block::{Disk, DiskName, disks};
-pub use coldplug::{Stage, load_next_driver, undriven};
+pub use coldplug::{Stage, Undriven, load_next_driver, undriven};
 pub use uevent::{Events, News};
