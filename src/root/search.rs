@@ -111,15 +111,25 @@ fn numbered(major: u32, minor: u32) -> Option<Disk> {
 /// The root, if this disk is it or leads to it.
 fn matching(disk: &Disk, spec: RootSpec) -> Option<Disk> {
     let is_it = match spec {
-        RootSpec::Uuid(uuid) => disk.superblock()?.uuid?.matches(uuid),
-        RootSpec::Label(label) => means(label, disk.superblock()?.label.as_bytes()),
-        RootSpec::PartLabel(label) => means(label, disk.partition()?.label.as_bytes()),
-        RootSpec::PartUuid(uuid, 0) => disk.partition()?.uuid.matches(uuid),
-        RootSpec::PartUuid(uuid, offset) => {
-            let number = disk.partition_number()?.checked_add_signed(offset)?;
-            return if disk.partition()?.uuid.matches(uuid) { disk.sibling(number) } else { None };
+        RootSpec::Uuid(_) | RootSpec::Label(_) => {
+            let superblock = disk.superblock()?;
+            match spec {
+                RootSpec::Uuid(uuid) => superblock.uuid.as_ref()?.matches(uuid),
+                RootSpec::Label(label) => means(label, superblock.label.as_bytes()),
+                _ => false,
+            }
         }
-        _ => false,
+        _ => {
+            let partition = disk.partition()?;
+            match spec {
+                RootSpec::PartLabel(label) => means(label, partition.label.as_bytes()),
+                RootSpec::PartUuid(uuid, 0) => partition.uuid.matches(uuid),
+                RootSpec::PartUuid(uuid, offset) if partition.uuid.matches(uuid) => {
+                    return disk.sibling(disk.partition_number()?.checked_add_signed(offset)?);
+                }
+                _ => false,
+            }
+        }
     };
     is_it.then(|| disk.clone())
 }

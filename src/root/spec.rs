@@ -2,7 +2,7 @@
 
 use crate::cmdline::unquoted;
 use crate::table::Disks;
-use crate::text::parse_number;
+use crate::text::{parse_number, place};
 
 /// The root that the user asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,24 +48,27 @@ impl<'a> RootSpec<'a> {
                 return Some(RootSpec::Share { kind, tag });
             }
         }
-        // People write root=LABEL="my root" too, though the kernel takes off quotes around a whole value only.
-        let by = |word: &[u8], directory: &[u8]| {
-            root.strip_prefix(word).or_else(|| root.strip_prefix(directory)).map(unquoted)
+        let named = match root.strip_prefix(b"/dev/disk/by-") {
+            Some(rest) => split(rest, b'/'),
+            None => split(root, b'='),
         };
-        if let Some(value) = by(b"UUID=", b"/dev/disk/by-uuid/") {
-            Some(RootSpec::Uuid(value))
-        } else if let Some(value) = by(b"LABEL=", b"/dev/disk/by-label/") {
-            Some(RootSpec::Label(value))
-        } else if let Some(value) = by(b"PARTLABEL=", b"/dev/disk/by-partlabel/") {
-            Some(RootSpec::PartLabel(value))
-        } else if let Some(value) = by(b"PARTUUID=", b"/dev/disk/by-partuuid/") {
-            part_uuid(value)
-        } else if root.starts_with(b"/dev/disk/") {
-            None
-        } else if let Some(name) = root.strip_prefix(b"/dev/") {
-            (!name.is_empty() && name != b"nfs" && name != b"cifs").then_some(RootSpec::Name(name))
-        } else {
-            number(root)
+        if let Some((form, value)) = named
+            && let Some(place) = place(FORMS, form)
+        {
+            // People write root=LABEL="my root" too, though the kernel takes off quotes around a whole value only.
+            let value = unquoted(value);
+            return match place % 4 {
+                0 => Some(RootSpec::Uuid(value)),
+                1 => Some(RootSpec::Label(value)),
+                2 => Some(RootSpec::PartLabel(value)),
+                _ => part_uuid(value),
+            };
+        }
+        match root.strip_prefix(b"/dev/") {
+            Some(b"" | b"nfs" | b"cifs") => None,
+            Some(name) if name.starts_with(b"disk/") => None,
+            Some(name) => Some(RootSpec::Name(name)),
+            None => number(root),
         }
     }
 
@@ -82,13 +85,20 @@ fn without_prefix<'a>(root: &'a [u8], kind: &[u8]) -> &'a [u8] {
     root.strip_prefix(kind).and_then(|rest| rest.strip_prefix(b":")).unwrap_or(root)
 }
 
+/// The forms that name what they compare with, as words and as directories of links.
+const FORMS: &[u8] = b"UUID\0LABEL\0PARTLABEL\0PARTUUID\0uuid\0label\0partlabel\0partuuid";
+
+/// What stands before the first `separator`, and what behind it.
+fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&byte| byte == separator)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 /// `UUID` or `UUID/PARTNROFF=N`.
 #[inline(never)]
 fn part_uuid(value: &[u8]) -> Option<RootSpec<'_>> {
-    const OFFSET: &[u8] = b"/PARTNROFF=";
-    let Some(slash) = value.iter().position(|&byte| byte == b'/') else { return Some(RootSpec::PartUuid(value, 0)) };
-    let (uuid, offset) = value.split_at_checked(slash)?;
-    let offset = offset.strip_prefix(OFFSET)?;
+    let Some((uuid, offset)) = split(value, b'/') else { return Some(RootSpec::PartUuid(value, 0)) };
+    let offset = offset.strip_prefix(b"PARTNROFF=")?;
     let (sign, digits) = offset.strip_prefix(b"-").map_or((1, offset), |digits| (-1, digits));
     let offset = i32::try_from(parse_number(digits)?).ok()?;
     Some(RootSpec::PartUuid(uuid, sign * offset))
@@ -97,10 +107,9 @@ fn part_uuid(value: &[u8]) -> Option<RootSpec<'_>> {
 /// `MAJOR:MINOR`, or both in one hexadecimal number (include/linux/kdev_t.h, `new_decode_dev`).
 #[inline(never)]
 fn number(root: &[u8]) -> Option<RootSpec<'_>> {
-    if let Some(colon) = root.iter().position(|&byte| byte == b':') {
-        let (major, minor) = root.split_at_checked(colon)?;
+    if let Some((major, minor)) = split(root, b':') {
         let number = |text| u32::try_from(parse_number(text)?).ok();
-        return Some(RootSpec::Number { major: number(major)?, minor: number(minor.get(1..)?)? });
+        return Some(RootSpec::Number { major: number(major)?, minor: number(minor)? });
     }
     if root.is_empty() || root.len() > 8 {
         return None;
