@@ -1,0 +1,48 @@
+//! The boot matrix: real kernels, with their own modules, from real disks to a real init, or to the right message.
+//!
+//! Every test boots QEMU guests and is therefore ignored unless asked for:
+//! `cargo test -p modstrap-tests -- --ignored --test-threads=2`. The kernels are those that `qemu/setup tests` puts
+//! into the cache.
+
+mod buses;
+mod cloud;
+mod command_line;
+mod failures;
+mod forms;
+mod hotplug;
+mod image;
+mod inside;
+mod log;
+mod shares;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use anyhow::{Result, anyhow};
+use modstrap_qemu::kernels;
+use modstrap_tests::Image;
+
+/// Debian's kernel for any PC, nearly all of whose drivers are modules, with an image for any hardware.
+fn amd64() -> Result<&'static Image> {
+    static IMAGE: Shared = OnceLock::new();
+    shared(&IMAGE, "6.12", "amd64")
+}
+
+/// An older kernel for virtual machines, with plain modules, some drivers built in, and virtio's PCI driver a module.
+fn cloud() -> Result<&'static Image> {
+    static IMAGE: Shared = OnceLock::new();
+    shared(&IMAGE, "6.1", "cloud-amd64")
+}
+
+/// An image that several tests boot, or why it could not be built.
+type Shared = OnceLock<Result<Image, String>>;
+
+fn shared(image: &'static Shared, series: &str, flavour: &str) -> Result<&'static Image> {
+    let build = || {
+        let kernel = kernels::find(series, flavour)?;
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{series}-{flavour}.img"));
+        Image::build(&kernel, file, |_| ())
+    };
+    let image = image.get_or_init(|| build().map_err(|error: anyhow::Error| format!("{error:#}")));
+    image.as_ref().map_err(|error| anyhow!("{error}"))
+}
