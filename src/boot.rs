@@ -12,8 +12,8 @@ use crate::handoff;
 use crate::kernel;
 use crate::module::Modules;
 use crate::report::Log;
-use crate::root::{RootSpec, Search, Wait};
-use crate::sys::{FileMap, Program, now};
+use crate::root::{Pace, RootSpec, Search};
+use crate::sys::{FileMap, Program};
 use crate::table::Table;
 use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
 use crate::text::Text;
@@ -60,32 +60,15 @@ fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Re
     // The socket first: what happens while the devices are read is an event, and none falls between.
     let events = Events::listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
 
-    let mut stage = Stage::first(&spec);
-    let mut settled = 0;
-    let mut wait: Option<Wait> = None;
+    let mut pace = Pace::begin(Stage::first(&spec), cmdline.patience);
     while !search.mount(modules, log)? {
-        // A driver that was loaded may bring devices at once, or by and by. When it has had its time the next stage
-        // begins; after the last one the root must come by itself, or by somebody's hand.
-        if load_next_driver(&stage, modules, log) {
-            settled = now() + stage.settling();
-            continue;
-        }
-        let pause = match &mut wait {
-            None => settled.saturating_sub(now()),
-            Some(wait) => match wait.next(root, log) {
-                Some(pause) => pause,
-                None => {
-                    failure::survey(modules, log);
-                    return Err(search.missing(root, log));
-                }
-            },
-        };
-        if pause > 0 {
+        if load_next_driver(pace.stage(), modules, log) {
+            pace.has_loaded();
+        } else if let Some(pause) = pace.next(root, log) {
             search.note(events.wait(pause));
-        } else if let Some(next) = stage.next() {
-            stage = next;
         } else {
-            wait = Some(Wait::begin(cmdline.patience));
+            failure::survey(modules, log);
+            return Err(search.missing(root, log));
         }
     }
     Ok(())

@@ -1,0 +1,95 @@
+//! The pace of a search for the root: stage after stage, each as long as its devices need to settle, and then a wait,
+//! bounded and never silent.
+
+use crate::cmdline::Patience;
+use crate::device::Stage;
+use crate::report::{Level, Line, Log};
+use crate::sys::now;
+
+/// Where a search stands.
+pub struct Pace {
+    stage: Stage,
+    settled: u64,
+    patience: Patience,
+    wait: Option<Wait>,
+}
+
+impl Pace {
+    /// Begins with the first stage.
+    pub fn begin(first: Stage, patience: Patience) -> Pace {
+        Pace { stage: first, settled: 0, patience, wait: None }
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// A driver was loaded: it may bring devices at once, or by and by.
+    pub fn has_loaded(&mut self) {
+        self.settled = now() + self.stage.settling();
+    }
+
+    /// How many milliseconds to wait for the next event; none when patience has run out. When all that was loaded has
+    /// had its time the next stage begins; after the last one the root must come by itself, or by somebody's hand.
+    pub fn next(&mut self, root: &[u8], log: &mut Log) -> Option<u64> {
+        if let Some(wait) = &mut self.wait {
+            return wait.next(root, log);
+        }
+        let left = self.settled.saturating_sub(now());
+        if left == 0 {
+            match self.stage.next() {
+                Some(next) => self.stage = next,
+                None => self.wait = Some(Wait::begin(self.patience)),
+            }
+        }
+        Some(left)
+    }
+}
+
+/// How often a wait says that it goes on, in milliseconds.
+const NOTICE: u64 = 5000;
+
+/// A wait that has begun.
+struct Wait {
+    begun: u64,
+    patience: Patience,
+    notice: u64,
+}
+
+impl Wait {
+    /// Begins to wait.
+    fn begin(patience: Patience) -> Wait {
+        Wait { begun: now(), patience, notice: 0 }
+    }
+
+    /// How many milliseconds to wait for the next event; none when patience has run out. Says what is awaited from time
+    /// to time.
+    fn next(&mut self, root: &[u8], log: &mut Log) -> Option<u64> {
+        let waited = now().saturating_sub(self.begun);
+        let left = match self.patience {
+            Patience::Forever => NOTICE,
+            Patience::For(limit) => limit.checked_sub(waited).filter(|left| *left > 0)?,
+        };
+        if waited >= self.notice {
+            self.say(root, waited, log);
+            self.notice = waited + NOTICE;
+        }
+        Some(left.min(self.notice - waited))
+    }
+
+    fn say(&self, root: &[u8], waited: u64, log: &mut Log) {
+        let mut line = Line::of(&[b"waiting for root=", root]);
+        if waited >= 1000 {
+            line.push(b" for ");
+            line.push_number(waited / 1000);
+            line.push(b" s");
+        }
+        if let Patience::For(limit) = self.patience {
+            line.push(b" (at most ");
+            line.push_number(limit / 1000);
+            line.push(b" s)");
+        }
+        log.say(Level::Error, &[line.as_bytes()]);
+    }
+}
