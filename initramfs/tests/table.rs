@@ -162,7 +162,7 @@ fn numbers_that_do_not_fit_are_errors_that_name_the_module() {
         refused(|entry| entry.closure.push((2, false))),
         "module second: its closure names module number 2 of 2"
     );
-    let too_long = refused(|entry| entry.closure.extend([(0, true); 65_536]));
+    let too_long = refused(|entry| entry.closure.extend(std::iter::repeat_n((0, true), 65_536)));
     assert!(too_long.starts_with("module second: "), "{too_long}");
     let crooked = refused(|entry| entry.blob = 12);
     assert_eq!(crooked, "module second: its blob does not begin at a multiple of 8");
