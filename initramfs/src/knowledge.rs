@@ -133,14 +133,14 @@ impl Knowledge {
         self.virtual_machines.iter().any(|pattern| pattern.fits(module))
     }
 
-    /// Every name and pattern that matches nothing in `tree`, although it is not marked as belonging elsewhere; and
-    /// every one that is marked and does match.
+    /// Every name and pattern that matches nothing in `tree`, although it is not marked as belonging elsewhere. A marked
+    /// one may match: what one version of a kernel has the next may lack.
     pub fn doubtful(&self, tree: &Tree) -> Vec<String> {
         let pattern = |pattern: &Pattern| {
             let matches = tree.modules.iter().any(|module| pattern.fits(module));
-            (matches == pattern.elsewhere).then(|| pattern.glob.glob().to_string())
+            (!matches && !pattern.elsewhere).then(|| pattern.glob.glob().to_string())
         };
-        let name = |name: &Name| (tree.find(&name.name).is_empty() != name.elsewhere).then(|| name.name.clone());
+        let name = |name: &Name| (tree.find(&name.name).is_empty() && !name.elsewhere).then(|| name.name.clone());
         let natures = self.natures.iter().flat_map(|(patterns, _)| patterns).filter_map(pattern);
         let who = self.companions.iter().filter_map(|(who, _)| match who {
             Who::Pattern(who) => pattern(who),
