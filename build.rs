@@ -14,7 +14,8 @@ PHDRS {
 }
 SECTIONS {
   . = 0x200000 + SIZEOF_HEADERS;
-  .text : { *(.rodata .rodata.*) *(.data.rel.ro .data.rel.ro.*) *(.got .got.*) *(.text .text.*) } :fixed
+  .rodata : { *(.rodata .rodata.*) *(.data.rel.ro .data.rel.ro.*) *(.got .got.*) } :fixed
+  .text : { *(.text .text.*) } :fixed
   . = ALIGN(0x1000) + (. & 0xfff);
   .data : { *(.data .data.*) } :variable
   .bss : { *(.bss .bss.*) } :variable

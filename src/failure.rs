@@ -109,8 +109,8 @@ cannot listen to the kernel's events\0\
 root=% did not appear\0\
 % holds no file system that is known here: give rootfstype=\0\
 % holds &, which cannot be mounted as a root\0\
-% holds &, which neither the kernel nor the image knows: build with --include &\0\
-% holds &, whose module did not load (see above)\0\
+cannot mount %: neither the kernel nor the image knows &; build with --include &\0\
+cannot mount %: the module of & did not load (see above)\0\
 cannot mount % as &\0\
 the root has no init: neither /sbin/init, /etc/init, /bin/init nor /bin/sh\0\
 the root has no executable init=%\0\

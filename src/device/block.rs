@@ -21,12 +21,26 @@ pub struct Disk {
     name: DiskName,
 }
 
-/// Calls `visit` for each disk and partition that holds anything, until it returns false.
+/// Calls `visit` for each disk and partition that holds anything, in the order of their names, until it returns false.
 pub fn disks(visit: &mut dyn FnMut(&Disk) -> bool) {
-    file::list(c"/sys/class/block", &mut |name| {
-        let disk = Disk { name: Path::of(&[name]) };
-        disk.number_in(b"size").is_none_or(|sectors| sectors == 0) || visit(&disk)
-    });
+    let mut disk = Disk { name: Path::new() };
+    loop {
+        // sysfs has an order of its own: the next is the least of the names that are greater.
+        let mut next = Path::new();
+        file::list(c"/sys/class/block", &mut |name| {
+            if name > disk.name() && (next.as_bytes().is_empty() || name < next.as_bytes()) {
+                next = Path::of(&[name]);
+            }
+            true
+        });
+        if next.as_bytes().is_empty() {
+            return;
+        }
+        disk = Disk { name: next };
+        if disk.number_in(b"size").is_some_and(|sectors| sectors > 0) && !visit(&disk) {
+            return;
+        }
+    }
 }
 
 impl Disk {

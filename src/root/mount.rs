@@ -4,6 +4,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
+use super::search::describe;
 use super::superblock::FsKind;
 use crate::cmdline::CommandLine;
 use crate::device::Disk;
@@ -24,7 +25,11 @@ type Options = Line;
 pub fn disk(disk: &Disk, cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<(), Failure> {
     let source = disk.node();
     if let Some(kinds) = cmdline.root_type.filter(|kinds| *kinds != b"auto") {
-        return first_that_mounts(&source, kinds, cmdline, modules, log);
+        let mounted = first_that_mounts(&source, kinds, cmdline, modules, log);
+        if mounted.is_err() {
+            log.say(Level::Error, &[b"seen: ", describe(disk).as_bytes()]);
+        }
+        return mounted;
     }
     let Some(superblock) = disk.superblock() else {
         return Err(log.fail(Problem::Unrecognised, source.as_bytes()));

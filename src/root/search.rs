@@ -149,7 +149,7 @@ pub fn describe(disk: &Disk) -> Line {
             add(b" LABEL=", superblock.label.as_bytes());
             add(b" UUID=", superblock.uuid.as_ref().map_or(b"", |uuid| uuid.as_str().as_bytes()));
         }
-        None => add(b"", b"nothing that is known here"),
+        None => add(b"", b"no file system known here"),
     }
     if let Some(partition) = disk.partition() {
         add(b" PARTUUID=", partition.uuid.as_str().as_bytes());

@@ -81,11 +81,11 @@ fn not_there() -> Result<()> {
         .drive(Drive::new(swap_disk(&scratch)?, Bus::VirtioScsi));
     let finished = boot.append("root=UUID=6f8b5a3c-2d1e-4f70-9b8a-7c6d5e4f3a2c rootwait=2").run()?;
     finished.gave_up("root=UUID=6f8b5a3c-2d1e-4f70-9b8a-7c6d5e4f3a2c did not appear");
-    finished.says("seen: /dev/vda: nothing that is known here");
+    finished.says("seen: /dev/vda: no file system known here");
     let partition = format!("PARTUUID={PARTITION} PARTLABEL=my root");
     finished.says(&format!("seen: /dev/vda1: ext4 LABEL=system UUID={UUID} {partition}"));
     finished.says("seen: /dev/vdb: vfat LABEL=BOOT UUID=6F8B-5A3C");
-    finished.says("seen: /dev/nvme0n1: nothing that is known here");
+    finished.says("seen: /dev/nvme0n1: no file system known here");
     finished.says("seen: /dev/sda: swap LABEL=pages UUID=11111111-2222-4333-8444-555555555555");
     Ok(())
 }
@@ -109,7 +109,7 @@ fn without_file_system() -> Result<()> {
     let scratch = Scratch::new()?;
     let hardware = scratch.hardware(&["virtio_blk"])?;
     let image = Image::build(&amd64()?.kernel, scratch.path(), |request| request.hardware = hardware)?;
-    let reason = "/dev/vda holds ext4, which neither the kernel nor the image knows: build with --include ext4";
+    let reason = "cannot mount /dev/vda: neither the kernel nor the image knows ext4; build with --include ext4";
     boot_ext4(&scratch, &image, "")?.gave_up(reason);
     Ok(())
 }
@@ -172,7 +172,7 @@ fn damaged_module() -> Result<()> {
     let finished = boot_ext4(&scratch, &image, "")?;
     finished.says("module ext4: its packed bytes are damaged: build the image anew");
     // The module is in the image: to put it in would not help.
-    finished.gave_up("/dev/vda holds ext4, whose module did not load (see above)");
+    finished.gave_up("cannot mount /dev/vda: the module of ext4 did not load (see above)");
     Ok(())
 }
 

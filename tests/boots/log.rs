@@ -25,7 +25,7 @@ fn long_report() -> Result<()> {
     finished.gave_up("root=LABEL=none did not appear");
 
     for name in disk_names().take(DISKS) {
-        finished.says(&format!("seen: /dev/{name}: nothing that is known here"));
+        finished.says(&format!("seen: /dev/{name}: no file system known here"));
     }
     let waits = finished.messages().into_iter().filter(|line| line.starts_with("waiting for root=LABEL=none"));
     finished.expect(waits.count() == 2, "there were not two notices of the wait");
