@@ -26,7 +26,7 @@ pub fn boot(mut program: Program) -> ! {
     failure::end(failure, on_fail, &mut program, &mut log)
 }
 
-/// Everything that can fail.
+/// The boot itself; comes back only with a failure.
 fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Infallible, Failure> {
     if !getpid().is_init() {
         return Err(log.fail(Problem::NotFirst, b""));
@@ -36,6 +36,7 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
 
     let mut words = [0; COMMAND_LINE];
     let words = file::read(c"/proc/cmdline", &mut words);
+    // Known before the table is, so that a damaged table ends as the user chose.
     *on_fail = CommandLine::parse(words).on_fail;
     let table_file = image_file(TABLE_PATH, log)?;
     let table = Table::open(&table_file).map_err(|damage| log.fail(damage.into(), TABLE_PATH.as_bytes()))?;

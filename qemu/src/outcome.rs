@@ -111,9 +111,14 @@ impl Watcher {
         &self.console
     }
 
-    /// How many modules the loader said it had loaded.
+    /// How many modules the loader said it had loaded: in its line about the root, or where it did not come so far, one
+    /// by one.
     pub fn modules(&self) -> Option<u32> {
-        let words: Vec<&str> = self.summary.as_ref()?.split(' ').collect();
+        let Some(summary) = &self.summary else {
+            let loaded = self.console.lines().filter(|line| line.contains("modstrap: loaded ")).count();
+            return u32::try_from(loaded).ok().filter(|loaded| *loaded > 0);
+        };
+        let words: Vec<&str> = summary.split(' ').collect();
         let noun = words.iter().position(|word| word.starts_with("module"))?;
         words.get(noun.checked_sub(1)?)?.parse().ok()
     }
@@ -196,6 +201,8 @@ mod tests {
         let mut watcher = Watcher::new(MARKER);
         watcher.feed(b"[    1.9] Run /init as init process\n");
         assert!(watcher.loader_seen && watcher.modules().is_none());
+        watcher.feed(b"[    2.0] modstrap: loaded virtio_blk\n[    2.1] modstrap: loaded ext4\n");
+        assert_eq!(watcher.modules(), Some(2));
         watcher.feed(b"[    2.3] modstrap: root /dev/vda1 (ext4) mounted after 0.42 s, 7 modules loaded\n");
         assert_eq!(watcher.modules(), Some(7));
         assert!(watcher.last_line().ends_with("7 modules loaded"));
