@@ -52,6 +52,9 @@ pub(super) struct Names<'a> {
     pub uuid: Option<&'a str>,
 }
 
+/// The room for a label in the superblock of ext2, ext3 and ext4.
+const EXT_LABEL: usize = 16;
+
 impl FileSystem {
     /// The kernel's name of the file system, as in `rootfstype=`.
     pub fn name(self) -> &'static str {
@@ -101,6 +104,10 @@ impl FileSystem {
     }
 
     fn make_ext(self, directory: &Path, names: &Names, output: &Path) -> Result<()> {
+        // mke2fs would cut it, and only say so.
+        if let Some(label) = names.label.filter(|label| label.len() > EXT_LABEL) {
+            bail!("the label {label:?} is longer than the {EXT_LABEL} bytes that {} has for it", self.name());
+        }
         MKE2FS
             .copying_command()?
             .args(["-q", "-F", "-t", self.name(), "-E", "root_owner=0:0"])

@@ -235,4 +235,13 @@ mod tests {
         let error = Recipe::new(FileSystem::Ext4).partition_label("x").write("/nonexistent").unwrap_err();
         assert!(error.to_string().contains("needs a partition table"), "{error}");
     }
+
+    #[test]
+    fn labels_that_would_be_cut_are_refused() {
+        let output = tempfile::NamedTempFile::new().unwrap();
+        let recipe = |label: &str| Recipe::new(FileSystem::Ext4).label(label).write(output.path());
+        recipe("sixteen-bytes-ok").unwrap();
+        let error = format!("{:#}", recipe("seventeen-bytes--").unwrap_err());
+        assert!(error.contains("longer than the 16 bytes"), "{error}");
+    }
 }
