@@ -31,12 +31,6 @@ pub fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
     buffer.get(..length).unwrap_or_default()
 }
 
-/// Writes a file that exists, at once.
-pub fn write(path: &CStr, content: &[u8]) -> io::Result<()> {
-    let file = fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    io::write(&file, content).map(drop)
-}
-
 /// Where a symbolic link leads; nowhere if it is none, or longer than the buffer.
 pub fn link<'b>(path: &CStr, buffer: &'b mut [u8; LINK]) -> &'b [u8] {
     let length = readlinkat_raw(CWD, path, &mut buffer[..]).unwrap_or(0);

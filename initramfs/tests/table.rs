@@ -3,6 +3,8 @@
 //! Here: the round trip, the limits, and what the other tests share. [`lookup`] compares the search for aliases with
 //! plain matching, [`hostile`] reads damaged tables.
 
+#[path = "common/cache.rs"]
+mod cache;
 #[path = "table/hostile.rs"]
 mod hostile;
 #[path = "table/lookup.rs"]

@@ -30,11 +30,6 @@ impl<'a> Blob<'a> {
         self.raw
     }
 
-    /// The length of the packed bytes.
-    pub fn packed_length(&self) -> usize {
-        self.packed.len()
-    }
-
     /// The module, where it is stored as it is.
     pub fn stored(&self) -> Option<&'a [u8]> {
         (self.packed.len() == self.raw).then_some(self.packed)

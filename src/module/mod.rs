@@ -115,8 +115,8 @@ impl<'a> Modules<'a> {
         !found.is_empty()
     }
 
-    /// Loads a module with its whole closure, in the table's order. Whether it is there now.
-    pub fn load(&mut self, module: ModuleId, log: &mut Log) -> bool {
+    /// Loads a module with its whole closure, in the table's order.
+    pub fn load(&mut self, module: ModuleId, log: &mut Log) {
         let mut missing = None;
         for link in self.table.closure(module) {
             match (self.state(link.module), missing) {
@@ -139,7 +139,6 @@ impl<'a> Modules<'a> {
         if self.state(module) == State::Untried {
             self.set_state(module, State::Failed);
         }
-        self.state(module) == State::Loaded
     }
 
     /// Decodes one module and hands it to the kernel.

@@ -68,14 +68,13 @@ impl<'a> Search<'a> {
     fn examine(&mut self, spec: RootSpec) -> Option<Disk> {
         let mut found = None;
         disks(&mut |disk| {
-            if self.examined.iter().any(|name| name.as_bytes() == disk.name()) {
+            // A disk that cannot be read yet is worth another look, and so is one whose neighbour is not there yet.
+            if self.examined.iter().any(|name| name.as_bytes() == disk.name()) || !disk.is_readable() {
                 return true;
             }
             found = matching(disk, spec);
-            // A disk that cannot be read yet, or whose neighbour is not there yet, is worth another look.
             let has_neighbour = matches!(spec, RootSpec::PartUuid(_, offset) if offset != 0);
-            let is_final = disk.is_readable() && !has_neighbour;
-            if found.is_none() && is_final {
+            if found.is_none() && !has_neighbour {
                 let _ = self.examined.push(Path::of(&[disk.name()]));
             }
             found.is_none()

@@ -1,7 +1,6 @@
 //! Looking up aliases: whatever the table's search finds, plain matching of every pattern finds too, and the reverse.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use modstrap::table::layout::{self, Section, group};
 use modstrap::table::{ModuleId, Table, glob};
@@ -10,7 +9,7 @@ use modstrap_initramfs::table::{Entry, Input, write};
 use modstrap_initramfs::tree::Tree;
 use rayon::prelude::*;
 
-use crate::{Random, entry};
+use crate::{Random, cache, entry};
 
 /// The modules that answer to a name, by their numbers.
 type Answer = BTreeSet<u16>;
@@ -214,14 +213,6 @@ fn lookups_equal_plain_matching_of_made_up_patterns() {
     assert!(answered > names / 4 && answered < names && ambiguous > names / 20, "{names} {answered} {ambiguous}");
 }
 
-/// Where set-up keeps kernels.
-fn kernels() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let home = || variable("HOME").expect("HOME").join(".cache");
-    let base = variable("MODSTRAP_CACHE");
-    base.unwrap_or_else(|| variable("XDG_CACHE_HOME").unwrap_or_else(home).join("modstrap")).join("kernels")
-}
-
 /// All modules of a tree, as a table takes them.
 fn input_of(tree: &Tree) -> Input {
     let module = |(number, module): (usize, &Module)| Entry {
@@ -234,7 +225,7 @@ fn input_of(tree: &Tree) -> Input {
 #[test]
 #[ignore = "needs a kernel tree in the cache: run qemu/setup first"]
 fn lookups_equal_plain_matching_of_every_alias_of_real_kernels() {
-    let kernels = kernels();
+    let kernels = cache::kernels();
     let entries = std::fs::read_dir(&kernels).unwrap_or_else(|error| panic!("{}: {error}", kernels.display()));
     let mut checked = 0;
     for directory in entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
