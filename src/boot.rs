@@ -9,8 +9,10 @@ use crate::device::{Events, Stage, load_next_driver};
 use crate::failure::{self, Failure, Problem};
 use crate::file::{self, Path};
 use crate::handoff;
+use crate::helper::Requests;
 use crate::kernel;
-use crate::module::Modules;
+use crate::machine::{Machine, Running};
+use crate::module::{Loading, Modules};
 use crate::report::Log;
 use crate::root::{Pace, RootSpec, Search};
 use crate::sys::{FileMap, Program};
@@ -47,14 +49,16 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
     kernel::check(&table, &cmdline, log)?;
 
     let blobs = image_file(BLOBS_PATH, log)?;
-    let mut modules = Modules::new(&table, &blobs, &cmdline);
+    let requests = Requests::begin();
+    let mut modules = Modules::new(&table, &cmdline, Running { blobs: &blobs }, Loading::Boot);
     reach_root(&cmdline, &mut modules, log)?;
     let init = handoff::find_init(&cmdline, log)?;
+    requests.end(log);
     Err(handoff::hand_off(program, &init, &cmdline, log))
 }
 
 /// Loads drivers, cheap ones first and no more than needed, until the root is there; mounts it.
-fn reach_root(cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<(), Failure> {
+fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
     let root = cmdline.root.ok_or_else(|| log.fail(Problem::NoRoot, b""))?;
     let spec = RootSpec::parse(root, cmdline.root_type).ok_or_else(|| log.fail(Problem::RootForm, root))?;
     let mut search = Search::new(spec, cmdline);

@@ -8,7 +8,9 @@ use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::cmdline::OnFail;
-use crate::device::{Undriven, disks, undriven};
+use crate::device::{Driverless, disks, driverless};
+use crate::helper;
+use crate::machine::Machine;
 use crate::module::Modules;
 use crate::report::{Level, Line, Log, push_errno};
 use crate::root::mount::MOUNT_POINT;
@@ -134,7 +136,7 @@ impl From<Damage> for Problem {
 
 /// Lists what a user needs to see why there is no root: block devices and what is on them, devices that no module of
 /// the image drives, and modules that did not load.
-pub fn survey(modules: &Modules, log: &mut Log) {
+pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
     let mut any = false;
     disks(&mut |disk| {
         any = true;
@@ -145,11 +147,11 @@ pub fn survey(modules: &Modules, log: &mut Log) {
         log.say(Level::Error, &[b"seen: no block device at all"]);
     }
     let mut left = UNDRIVEN;
-    undriven(modules, &mut |Undriven { path, modalias, blacklisted }| {
+    driverless(modules, &mut |Driverless { path, modalias, blacklisted }| {
         if left > 0 && may_lead_to_a_disk(modalias) {
             left -= 1;
             match blacklisted {
-                Some(module) => log.say(Level::Error, &[module, b" is blacklisted, and would drive ", path]),
+                Some(module) => log.say(Level::Error, &[module.as_bytes(), b" is blacklisted, and would drive ", path]),
                 None => log.say(Level::Error, &[b"no driver in the image for ", path, b" (", modalias, b")"]),
             }
         }
@@ -157,6 +159,7 @@ pub fn survey(modules: &Modules, log: &mut Log) {
     for &failed in modules.failed() {
         modules.say_failed(failed, Level::Error, log);
     }
+    helper::tell(Level::Error, log);
 }
 
 /// How many devices without a driver a report lists.

@@ -31,6 +31,13 @@ pub fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
     buffer.get(..length).unwrap_or_default()
 }
 
+/// Writes to a setting of the kernel; one that is not there, or may not be changed, stays as it is.
+pub fn write(path: &CStr, value: &[u8]) {
+    if let Ok(file) = fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        let _ = io::write(&file, value);
+    }
+}
+
 /// Where a symbolic link leads; nowhere if it is none, or longer than the buffer.
 pub fn link<'b>(path: &CStr, buffer: &'b mut [u8; LINK]) -> &'b [u8] {
     let length = readlinkat_raw(CWD, path, &mut buffer[..]).unwrap_or(0);

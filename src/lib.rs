@@ -6,13 +6,17 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "tools")]
+pub mod applet;
 pub mod boot;
 pub mod cmdline;
 pub mod device;
 pub mod failure;
 pub mod file;
 pub mod handoff;
+pub mod helper;
 pub mod kernel;
+pub mod machine;
 pub mod module;
 pub mod report;
 pub mod root;

@@ -1,4 +1,4 @@
-//! `/init`: the program entry. It hands over to [`modstrap::boot`].
+//! The program entry: what this program is depends on who calls it, and as what.
 
 #![no_std]
 #![no_main]
@@ -7,8 +7,15 @@
 #[path = "sys/start.rs"]
 mod start;
 
-use modstrap::sys::Program;
+use modstrap::sys::{Program, exit};
 
 fn main(program: Program) -> ! {
+    if let Some(name) = modstrap::helper::request(program.arguments()) {
+        exit(modstrap::helper::answer(name));
+    }
+    #[cfg(feature = "tools")]
+    if let Some(status) = modstrap::applet::run(program.name(), program.arguments()) {
+        exit(status);
+    }
     modstrap::boot::boot(program)
 }

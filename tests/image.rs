@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use modstrap::table::layout::{BLOBS_PATH, CHECKSUM, TABLE_PATH, blob};
-use modstrap::table::{Table, fold};
+use modstrap::table::{Link, Table, fold};
 use modstrap_initramfs::{Compress, Request, archive};
 use modstrap_qemu::Boot;
 use modstrap_qemu::kernels::Kernel;
@@ -49,8 +49,11 @@ impl Image {
         let mut names = BTreeSet::new();
         for module in modules {
             let id = table.find(module.as_bytes()).with_context(|| format!("the image has no module {module}"))?;
-            let links = table.closure(id).map(|link| table.module(link.module).name);
-            names.extend(links.map(|name| String::from_utf8_lossy(name).into_owned()));
+            for link in table.plan(id) {
+                if let Link::Module { module, .. } = link {
+                    names.insert(String::from_utf8_lossy(table.name(module).as_bytes()).into_owned());
+                }
+            }
         }
         Ok(names)
     }

@@ -75,7 +75,15 @@ impl Archive {
 
     /// Whether something is at `path`, reached through symbolic links too, as `/lib/ld.so` on a merged /usr is.
     pub fn reaches(&self, path: &str) -> bool {
-        let mut rest: Vec<String> = path.split('/').rev().filter(|part| !part.is_empty()).map(str::to_string).collect();
+        self.nodes.contains_key(&self.real(path))
+    }
+
+    /// Where `path` leads once symbolic links are followed; what is not there, nor may be, is taken as it stands.
+    pub fn real(&self, path: &str) -> String {
+        let parts = |path: &str| -> Vec<String> {
+            path.split('/').rev().filter(|part| !matches!(*part, "" | ".")).map(str::to_string).collect()
+        };
+        let mut rest = parts(path);
         let mut at: Vec<String> = Vec::new();
         // As many links as the kernel follows (MAXSYMLINKS).
         let mut links = 40;
@@ -86,21 +94,18 @@ impl Archive {
             }
             at.push(part);
             match self.nodes.get(&at.join("/")) {
-                None => return false,
                 Some(Node::Symlink(target)) if links > 0 => {
                     links -= 1;
                     at.pop();
                     if target.starts_with('/') {
                         at.clear();
                     }
-                    rest.extend(
-                        target.split('/').rev().filter(|part| !part.is_empty() && *part != ".").map(str::to_string),
-                    );
+                    rest.extend(parts(target));
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
-        true
+        at.join("/")
     }
 
     /// Every path and what is there, sorted.

@@ -11,6 +11,10 @@ use crate::archive::{Archive, Node};
 
 /// Where the loader is: the program that the kernel starts.
 pub const LOADER_PATH: &str = "/init";
+/// What else the loader is called: the kernel's own requests go to the first, a shell may call the others.
+const TOOLS: [&str; 5] = ["modprobe", "insmod", "rmmod", "lsmod", "modinfo"];
+/// Where they are.
+const TOOLS_DIRECTORY: &str = "/sbin";
 /// What must be there before the loader has mounted anything, and to mount on.
 const DIRECTORIES: [(&str, u32); 5] =
     [("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("sys", 0o555)];
@@ -41,6 +45,13 @@ pub fn add_skeleton(archive: &mut Archive, parts: &Parts) -> Result<()> {
         [(LOADER_PATH, 0o755, parts.loader), (TABLE_PATH, 0o444, parts.table), (BLOBS_PATH, 0o444, parts.blobs)];
     for (path, mode, content) in files {
         archive.add(path, Node::File { mode, content: content.to_vec() })?;
+    }
+    for tool in TOOLS {
+        // The user may have put other tools there, or a link that leads elsewhere in place of the directory.
+        let path = archive.real(&format!("{TOOLS_DIRECTORY}/{tool}"));
+        if archive.get(&path).is_none() {
+            archive.add(&path, Node::Symlink(LOADER_PATH.into()))?;
+        }
     }
     Ok(())
 }

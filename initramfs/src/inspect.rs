@@ -77,7 +77,7 @@ impl Inspection {
         let table = Table::open(bytes).map_err(|damage| anyhow!("its table: {}", describe(damage)))?;
         let modules = table.modules().map(|id| {
             let module = table.module(id);
-            let name = text(module.name);
+            let name = text(table.name(id).as_bytes());
             let (raw, packed) = blob(blobs, module.blob).with_context(|| format!("its module {name}"))?;
             Ok(Module { name, class: module.class.name(), raw, packed })
         });

@@ -79,6 +79,9 @@ pub fn write(input: &Input) -> Result<Vec<u8>> {
         record[module::CLASS] = entry.class as u8;
         record[module::STEP] = entry.step as u8;
         record[module::DISKS] = entry.disks.0;
+        if entry.aliases.iter().any(|alias| alias.starts_with("cpu:")) {
+            record[module::FLAGS] |= module::PROCESSOR;
+        }
         sections[Section::Modules as usize].extend(record);
         for &(other, soft) in &entry.closure {
             ensure!(other < count, "module {}: its closure names module number {other} of {count}", entry.name);

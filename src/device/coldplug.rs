@@ -5,11 +5,12 @@
 use core::cmp::Ordering;
 
 use crate::file::{self, Path};
+use crate::machine::Machine;
 use crate::module::Modules;
 use crate::report::Log;
 use crate::root::RootSpec;
-use crate::table::{Class, Disks, Module, ModuleId, Step, glob};
-use crate::text::place;
+use crate::table::{Class, Disks, Module, ModuleId, Name, Step, glob};
+use crate::text::{Text, place};
 
 /// The kernel's buffer for all variables of one event (include/linux/kobject.h, `UEVENT_BUFFER_SIZE`).
 const VARIABLES: usize = 2048;
@@ -85,11 +86,11 @@ impl Stage {
 
 /// Loads the first of the modules that devices ask for and the stage admits: by step, then in the order of sysfs paths,
 /// then in the table's. Whether there was one.
-pub fn load_next_driver(stage: &Stage, modules: &mut Modules, log: &mut Log) -> bool {
+pub fn load_next_driver(stage: &Stage, modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
     let table = modules.table();
     let mut path = Path::new();
     let mut first: Option<(Step, ModuleId)> = None;
-    each_undriven(&mut |device, modalias| {
+    modules.machine().undriven(&mut |device, modalias| {
         table.lookup(modalias, &mut |module| {
             let record = table.module(module);
             let order = |(step, other): (Step, ModuleId)| {
@@ -109,25 +110,25 @@ pub fn load_next_driver(stage: &Stage, modules: &mut Modules, log: &mut Log) -> 
 }
 
 /// A device that no driver has taken, nor will.
-pub struct Undriven<'a> {
+pub struct Driverless<'a> {
     /// Its path below /sys/devices.
     pub path: &'a [u8],
     /// Its modalias, normalised.
     pub modalias: &'a [u8],
     /// The module that would drive it, were it not blacklisted; without one the table has none.
-    pub blacklisted: Option<&'a [u8]>,
+    pub blacklisted: Option<Name>,
 }
 
 /// Calls `visit` for each device that no module of the table may drive.
-pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(Undriven)) {
-    each_undriven(&mut |path, modalias| {
+pub fn driverless(modules: &Modules<impl Machine>, visit: &mut dyn FnMut(Driverless)) {
+    modules.machine().undriven(&mut |path, modalias| {
         let (mut has_module, mut blacklisted) = (false, None);
         modules.table().lookup(modalias, &mut |module| match modules.is_blacklisted(module) {
-            true => blacklisted = Some(modules.table().module(module).name),
+            true => blacklisted = Some(modules.table().name(module)),
             false => has_module = true,
         });
         if !has_module {
-            visit(Undriven { path, modalias, blacklisted });
+            visit(Driverless { path, modalias, blacklisted });
         }
     });
 }
@@ -135,7 +136,7 @@ pub fn undriven(modules: &Modules, visit: &mut dyn FnMut(Undriven)) {
 /// Calls `visit` with the path below /sys/devices and the normalised modalias of each device that no driver has taken.
 ///
 /// Both are told by the variables of the device's events; not every bus has a file `modalias` (drivers/mmc/core/bus.c).
-fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
+pub fn undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
     file::list(c"/sys/bus", &mut |bus| {
         if place(BESIDE_THE_POINT, bus).is_some() {
             return true;
@@ -167,6 +168,21 @@ fn each_undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
 /// providers of cryptography and never load by themselves.
 const BESIDE_THE_POINT: &[u8] =
     b"clockevents\0clocksource\0container\0cpu\0event_source\0machinecheck\0memory\0workqueue";
+
+/// Calls `visit` with the normalised modalias of the processor (drivers/base/cpu.c, `print_cpu_modalias`), if the kernel
+/// was built to tell. All processors have the same.
+#[inline(never)]
+pub fn processor(visit: &mut dyn FnMut(&[u8])) {
+    let mut modalias = Text::<PROCESSOR>::new();
+    modalias.push(file::read(c"/sys/devices/system/cpu/modalias", &mut [0; PROCESSOR - 1]).trim_ascii_end());
+    if !modalias.as_bytes().is_empty() {
+        glob::normalise(modalias.as_bytes_mut());
+        visit(modalias.as_bytes());
+    }
+}
+
+/// Room for the modalias of a processor: a page, as the kernel has it.
+const PROCESSOR: usize = 4096;
 
 /// The part of a link like `../../../devices/pci0000:00/0000:00:01.0` behind `devices/`.
 fn below_devices(target: &[u8]) -> &[u8] {

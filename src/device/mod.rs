@@ -5,5 +5,5 @@ mod coldplug;
 mod uevent;
 
 pub use block::{Disk, DiskName, disks};
-pub use coldplug::{Stage, Undriven, load_next_driver, undriven};
+pub use coldplug::{Driverless, Stage, driverless, load_next_driver, processor, undriven};
 pub use uevent::{Events, News};

@@ -6,13 +6,13 @@ mod inflate;
 
 use heapless::Vec;
 use rustix::io::Errno;
-use rustix::system::init_module;
 
 use crate::cmdline::{CommandLine, Word};
 use crate::file;
+use crate::machine::{Machine, Presence, Refusal};
 use crate::report::{Level, Line, Log};
-use crate::sys::Buffer;
-use crate::table::{MAX_MODULES, ModuleId, Table, glob};
+use crate::sys::{now, sleep};
+use crate::table::{Link, MAX_MODULES, ModuleId, Name, Table, glob};
 use crate::text::Text;
 
 pub use codec::Blob;
@@ -28,6 +28,16 @@ const MATCHES: usize = 16;
 /// How many failures are remembered for the report; later ones are logged all the same.
 const FAILURES: usize = 16;
 
+/// How long, in milliseconds, a request waits for a module that somebody else is loading. It must end: that load may
+/// wait for the request's answer. Then the kernel would let both wait (kernel/module/main.c, `finished_loading`).
+const PATIENCE: u64 = 1500;
+
+/// How long, in milliseconds, between two looks at it.
+const PAUSE: u64 = 5;
+
+/// How deep choices may lead to further choices.
+const NESTING: u8 = 8;
+
 /// Why a module is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -39,6 +49,17 @@ pub enum Cause {
     Parameters,
     /// Something it depends on did not load.
     Dependency(ModuleId),
+    /// Somebody else is loading it, and may be waiting for us.
+    Coming,
+}
+
+impl From<Refusal> for Cause {
+    fn from(refusal: Refusal) -> Cause {
+        match refusal {
+            Refusal::Kernel(errno) => Cause::Kernel(errno),
+            Refusal::Corrupt => Cause::Corrupt,
+        }
+    }
 }
 
 /// A module that did not load.
@@ -55,27 +76,65 @@ enum State {
     Untried,
     Loaded,
     Failed,
+    /// Its aliases of processors do not match this one.
+    Unsuited,
+}
+
+/// What became of a name that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Neither a module of the image nor the kernel itself has such a name or alias.
+    Nobody,
+    /// Whoever has it did not load.
+    Failed,
+    /// Somebody who has it is there.
+    Loaded,
+}
+
+/// Who loads modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loading {
+    /// A boot: nothing is there that it did not load.
+    Boot,
+    /// The kernel asks, from wherever it is at the moment: nothing may be waited for that may wait for the answer.
+    Request,
 }
 
 /// All modules of the image, and what became of each.
-pub struct Modules<'a> {
+pub struct Modules<'a, M> {
     table: &'a Table<'a>,
-    blobs: &'a [u8],
     cmdline: &'a CommandLine<'a>,
+    machine: M,
+    loading: Loading,
     states: [State; MAX_MODULES],
+    knows_processor: bool,
     loaded: u32,
     failed: Vec<Failed, FAILURES>,
 }
 
-impl<'a> Modules<'a> {
+impl<'a, M: Machine> Modules<'a, M> {
     /// The modules of a table; none is loaded yet.
-    pub fn new(table: &'a Table<'a>, blobs: &'a [u8], cmdline: &'a CommandLine<'a>) -> Self {
-        Modules { table, blobs, cmdline, states: [State::Untried; MAX_MODULES], loaded: 0, failed: Vec::new() }
+    pub fn new(table: &'a Table<'a>, cmdline: &'a CommandLine<'a>, machine: M, loading: Loading) -> Self {
+        Modules {
+            table,
+            cmdline,
+            machine,
+            loading,
+            states: [State::Untried; MAX_MODULES],
+            knows_processor: false,
+            loaded: 0,
+            failed: Vec::new(),
+        }
     }
 
     /// The table.
     pub fn table(&self) -> &'a Table<'a> {
         self.table
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &M {
+        &self.machine
     }
 
     /// How many modules have been loaded.
@@ -93,13 +152,18 @@ impl<'a> Modules<'a> {
         self.state(module) == State::Untried && !self.is_blacklisted(module)
     }
 
-    /// Whether the command line forbids devices to load it.
+    /// Whether the user forbids devices and aliases to load it.
     pub fn is_blacklisted(&self, module: ModuleId) -> bool {
-        self.cmdline.blacklists(self.table.module(module).name)
+        self.table.module(module).blacklisted || self.cmdline.blacklists(self.table.name(module).as_bytes())
     }
 
-    /// Loads every module that answers to a name or an alias, in `modules.order`. Whether there is one.
-    pub fn load_named(&mut self, name: &[u8], log: &mut Log) -> bool {
+    /// Loads what answers to a name or an alias: of the providers of an algorithm the first that works, of others each,
+    /// in the table's order.
+    pub fn load_named(&mut self, name: &[u8], log: &mut Log) -> Answer {
+        self.load_answers(name, NESTING, log)
+    }
+
+    fn load_answers(&mut self, name: &[u8], depth: u8, log: &mut Log) -> Answer {
         let mut name = file::Path::of(&[name]);
         glob::normalise(name.as_bytes_mut());
         let mut found: Vec<ModuleId, MATCHES> = Vec::new();
@@ -109,30 +173,72 @@ impl<'a> Modules<'a> {
                 let _ = found.insert(place, module);
             }
         });
-        for &module in &found {
-            self.load(module, log);
+        let one_is_enough = name.as_bytes().starts_with(b"crypto-");
+        if one_is_enough && found.len() > 1 {
+            self.see_processor();
         }
-        !found.is_empty()
+        let mut answer = if found.is_empty() { Answer::Nobody } else { Answer::Failed };
+        for &module in &found {
+            self.load_within(module, one_is_enough, depth, log);
+            if self.state(module) == State::Loaded {
+                answer = Answer::Loaded;
+                if one_is_enough {
+                    break;
+                }
+            }
+        }
+        answer
+    }
+
+    /// Sorts out, once, the modules that are for processors of other kinds.
+    fn see_processor(&mut self) {
+        if core::mem::replace(&mut self.knows_processor, true) {
+            return;
+        }
+        let (table, states) = (self.table, &mut self.states);
+        let mut change = |module: ModuleId, from, to| match states.get_mut(usize::from(module.0)) {
+            Some(state) if *state == from => *state = to,
+            _ => {}
+        };
+        self.machine.processor(&mut |modalias| {
+            for module in table.modules().filter(|module| table.module(*module).processor) {
+                change(module, State::Untried, State::Unsuited);
+            }
+            table.lookup(modalias, &mut |module| change(module, State::Unsuited, State::Untried));
+        });
     }
 
     /// Loads a module with its whole closure, in the table's order.
     pub fn load(&mut self, module: ModuleId, log: &mut Log) {
+        self.load_within(module, false, NESTING, log);
+    }
+
+    fn load_within(&mut self, module: ModuleId, soft: bool, depth: u8, log: &mut Log) {
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.state(module) == State::Untried) else { return };
         let mut missing = None;
         for link in self.table.closure(module) {
-            match (self.state(link.module), missing) {
-                (State::Untried, None) => {
-                    if let Err(cause) = self.insert(link.module, log) {
-                        self.refuse(link.module, cause, link.soft, log);
+            let (member, soft) = match link {
+                Link::Choice(alias) if missing.is_none() => {
+                    self.load_answers(alias, depth, log);
+                    continue;
+                }
+                Link::Choice(_) => continue,
+                Link::Module { module: member, soft: other } => (member, if member == module { soft } else { other }),
+            };
+            match (self.state(member), missing) {
+                (State::Untried | State::Unsuited, None) => {
+                    if let Err(cause) = self.insert(member, log) {
+                        self.refuse(member, cause, soft, log);
                     }
                 }
                 // What follows a dependency that is not there could only fail, but for soft ones, which may help others.
-                (State::Untried, Some(dependency)) if link.module == module => {
-                    self.refuse(module, Cause::Dependency(dependency), false, log);
+                (State::Untried, Some(dependency)) if member == module => {
+                    self.refuse(module, Cause::Dependency(dependency), soft, log);
                 }
                 _ => {}
             }
-            if self.state(link.module) == State::Failed && !link.soft {
-                missing = missing.or(Some(link.module));
+            if self.state(member) != State::Loaded && !soft {
+                missing = missing.or(Some(member));
             }
         }
         // Whatever the table says, a module is asked for once.
@@ -144,37 +250,51 @@ impl<'a> Modules<'a> {
     /// Decodes one module and hands it to the kernel.
     #[inline(never)]
     fn insert(&mut self, id: ModuleId, log: &mut Log) -> Result<(), Cause> {
-        let module = self.table.module(id);
-        let parameters = self.parameters(id, module.name);
+        let name = self.table.name(id);
+        let parameters = self.parameters(id, &name);
         if parameters.is_cut() {
             return Err(Cause::Parameters);
         }
-        let blob = Blob::at(self.blobs, module.blob).ok_or(Cause::Corrupt)?;
-        let result = match blob.stored() {
-            Some(image) => init_module(image, parameters.as_c_str()),
-            None => {
-                let mut image = Buffer::new(blob.raw_length()).map_err(Cause::Kernel)?;
-                blob.unpack(&mut image).map_err(|Corrupt| Cause::Corrupt)?;
-                init_module(&image, parameters.as_c_str())
+        if self.loading == Loading::Request {
+            match self.settled(&name) {
+                Presence::Absent => {}
+                Presence::Coming => return Err(Cause::Coming),
+                Presence::Live => {
+                    self.set_state(id, State::Loaded);
+                    return Ok(());
+                }
             }
-        };
-        match result {
+        }
+        match self.machine.insert(name.as_bytes(), self.table.module(id).blob, parameters.as_c_str()) {
             Ok(()) => {
                 self.loaded += 1;
-                log.say(Level::Info, &[b"loaded ", module.name]);
+                log.say(Level::Info, &[b"loaded ", name.as_bytes()]);
             }
-            Err(Errno::EXIST) if is_live(module.name) => {}
-            Err(errno) => return Err(Cause::Kernel(errno)),
+            // A module whose own start returned this is not there.
+            Err(Refusal::Kernel(Errno::EXIST)) if self.machine.presence(name.as_bytes()) == Presence::Live => {}
+            Err(refusal) => return Err(refusal.into()),
         }
         self.set_state(id, State::Loaded);
         Ok(())
     }
 
+    /// What the kernel has of a module once whoever may be loading it is done, or [`PATIENCE`] at an end.
+    fn settled(&self, name: &Name) -> Presence {
+        let end = now() + PATIENCE;
+        loop {
+            let presence = self.machine.presence(name.as_bytes());
+            if presence != Presence::Coming || now() >= end {
+                return presence;
+            }
+            sleep(PAUSE);
+        }
+    }
+
     /// The table's parameters, and then, since the kernel takes the last, those of the command line.
     #[inline(never)]
-    fn parameters(&self, id: ModuleId, name: &[u8]) -> Parameters {
+    fn parameters(&self, id: ModuleId, name: &Name) -> Parameters {
         let mut parameters = Parameters::of(&[self.table.options(id)]);
-        for Word { key, value } in self.cmdline.parameters(name) {
+        for Word { key, value } in self.cmdline.parameters(name.as_bytes()) {
             if !parameters.as_bytes().is_empty() {
                 parameters.push(b" ");
             }
@@ -207,20 +327,24 @@ impl<'a> Modules<'a> {
 
     /// Says which module did not load, and why.
     pub fn say_failed(&self, failed: Failed, level: Level, log: &mut Log) {
-        let mut line = Line::of(&[b"module ", self.table.module(failed.module).name, b": "]);
+        let mut line = Line::of(&[b"module ", self.table.name(failed.module).as_bytes(), b": "]);
         match failed.cause {
             Cause::Kernel(errno) => push_refusal(&mut line, errno),
             Cause::Corrupt => line.push(b"its packed bytes are damaged: build the image anew"),
+            Cause::Coming => line.push(b"it is just being loaded, and what loads it may wait for this very request"),
             Cause::Parameters => line.push(b"its parameters are too long"),
             Cause::Dependency(module) => {
                 line.push(b"it needs this module, which did not load: ");
-                line.push(self.table.module(module).name);
+                line.push(self.table.name(module).as_bytes());
             }
         }
         log.say(level, &[line.as_bytes()]);
     }
 
     fn state(&self, module: ModuleId) -> State {
+        if self.table.is_builtin(module) {
+            return State::Loaded;
+        }
         self.states.get(usize::from(module.0)).copied().unwrap_or(State::Failed)
     }
 
@@ -228,17 +352,5 @@ impl<'a> Modules<'a> {
         if let Some(place) = self.states.get_mut(usize::from(module.0)) {
             *place = state;
         }
-    }
-}
-
-/// Whether the kernel has this module, loaded to the end or built in. Only then is "it exists" no failure: a module
-/// whose own init function returned that is not there.
-fn is_live(name: &[u8]) -> bool {
-    let mut buffer = [0; 16];
-    let directory = file::Path::of(&[b"/sys/module/", name]);
-    let state = file::Path::of(&[directory.as_bytes(), b"/initstate"]);
-    match file::read(state.as_c_str(), &mut buffer) {
-        b"" => file::exists(directory.as_c_str()),
-        state => state.starts_with(b"live"),
     }
 }

@@ -10,7 +10,8 @@ use crate::cmdline::CommandLine;
 use crate::device::Disk;
 use crate::failure::{Failure, Problem};
 use crate::file::Path;
-use crate::module::Modules;
+use crate::machine::Machine;
+use crate::module::{Answer, Modules};
 use crate::report::{Level, Line, Log};
 use crate::text::place;
 
@@ -22,7 +23,12 @@ type Options = Line;
 
 /// Mounts the root's disk.
 #[inline(never)]
-pub fn disk(disk: &Disk, cmdline: &CommandLine, modules: &mut Modules, log: &mut Log) -> Result<(), Failure> {
+pub fn disk(
+    disk: &Disk,
+    cmdline: &CommandLine,
+    modules: &mut Modules<impl Machine>,
+    log: &mut Log,
+) -> Result<(), Failure> {
     let source = disk.node();
     if let Some(kinds) = cmdline.root_type.filter(|kinds| *kinds != b"auto") {
         let mounted = first_that_mounts(&source, kinds, cmdline, modules, log);
@@ -52,7 +58,7 @@ fn first_that_mounts(
     source: &Path,
     kinds: &[u8],
     cmdline: &CommandLine,
-    modules: &mut Modules,
+    modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
     let mut kinds = kinds.split(|&byte| byte == b',').filter(|kind| !kind.is_empty());
@@ -69,7 +75,7 @@ fn as_kind(
     source: &Path,
     kind: &[u8],
     cmdline: &CommandLine,
-    modules: &mut Modules,
+    modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
     let has_module = load_module(kind, modules, log);
@@ -92,7 +98,7 @@ pub fn share(
     kind: &[u8],
     tag: &[u8],
     cmdline: &CommandLine,
-    modules: &mut Modules,
+    modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Errno> {
     load_module(kind, modules, log);
@@ -104,7 +110,7 @@ pub fn share(
     Ok(())
 }
 
-fn say_mounted(source: &Path, kind: &[u8], modules: &Modules, log: &mut Log) {
+fn say_mounted(source: &Path, kind: &[u8], modules: &Modules<impl Machine>, log: &mut Log) {
     let mut line = Line::of(&[b"root ", source.as_bytes(), b" (", kind, b") mounted after "]);
     line.push_number(log.elapsed());
     line.push(b" ms, ");
@@ -114,9 +120,10 @@ fn say_mounted(source: &Path, kind: &[u8], modules: &Modules, log: &mut Log) {
 }
 
 /// Loads the module of a file system. Whether the image has one; for what is part of the kernel it has none.
-fn load_module(kind: &[u8], modules: &mut Modules, log: &mut Log) -> bool {
+fn load_module(kind: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
     let alias = Path::of(&[b"fs-", kind]);
-    modules.load_named(alias.as_bytes(), log) || modules.load_named(kind, log)
+    let answer = modules.load_named(alias.as_bytes(), log);
+    answer != Answer::Nobody || modules.load_named(kind, log) != Answer::Nobody
 }
 
 /// A file system that refuses to be written is mounted read-only, as the kernel does with its root.

@@ -9,6 +9,7 @@ use crate::cmdline::CommandLine;
 use crate::device::{Disk, DiskName, News, disks};
 use crate::failure::{Failure, Problem};
 use crate::file::Path;
+use crate::machine::Machine;
 use crate::module::Modules;
 use crate::report::{Level, Line, Log};
 use crate::sys::sleep;
@@ -38,7 +39,7 @@ impl<'a> Search<'a> {
     }
 
     /// Mounts the root, if it is there by now. Whether it was.
-    pub fn mount(&mut self, modules: &mut Modules, log: &mut Log) -> Result<bool, Failure> {
+    pub fn mount(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<bool, Failure> {
         if let RootSpec::Share { kind, tag } = self.spec {
             // Only an attempt tells whether a device with this tag is there.
             let attempt = mount::share(kind, tag, self.cmdline, modules, log);

@@ -5,6 +5,7 @@
 
 mod map;
 mod program;
+mod signal;
 #[cfg_attr(target_arch = "x86_64", path = "x86_64/syscall.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64/syscall.rs")]
 #[cfg_attr(target_arch = "arm", path = "arm/syscall.rs")]
@@ -13,7 +14,8 @@ mod syscall;
 mod time;
 
 pub use map::{Buffer, FileMap};
-pub use program::{Program, c_str, console, exit};
+pub use program::{Arguments, Program, c_str, console, exit};
+pub use signal::interrupt_every;
 pub use time::{now, sleep, timespec};
 
 /// The numbers of the system calls made here, different on each architecture.
@@ -21,4 +23,6 @@ struct Numbers {
     execve: usize,
     exit_group: usize,
     clock_gettime: usize,
+    rt_sigaction: usize,
+    setitimer: usize,
 }

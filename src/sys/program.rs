@@ -25,6 +25,17 @@ impl Program {
         }
     }
 
+    /// What this program was called as, and with which arguments.
+    pub fn arguments(&self) -> Arguments {
+        Arguments { next: self.argv }
+    }
+
+    /// What this program was called as, without directories.
+    pub fn name(&self) -> &'static [u8] {
+        let path = self.arguments().next().map_or(&b""[..], CStr::to_bytes);
+        path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+    }
+
     /// Forgets the arguments, all but `argv[0]`: they were meant for the real init.
     pub fn drop_arguments(&mut self) {
         // Safety: behind `argv[0]` is another argument or the null pointer that ends them.
@@ -38,10 +49,33 @@ impl Program {
         // behind the last stands the null pointer. Both arrays end in null and are valid for as long as we run.
         let result = unsafe {
             *self.argv = path.as_ptr().cast();
-            syscall(NUMBERS.execve, path.as_ptr() as usize, self.argv as usize, self.envp as usize)
+            syscall(NUMBERS.execve, path.as_ptr() as usize, self.argv as usize, self.envp as usize, 0)
         };
         // `execve` returns only errors, as negative numbers.
         Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))
+    }
+}
+
+/// The arguments of a program, `argv[0]` first.
+#[derive(Clone)]
+pub struct Arguments {
+    next: *const *const u8,
+}
+
+impl Iterator for Arguments {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        // Safety: `next` points to an argument or to the null pointer that ends them, and is not moved past that. The
+        // arguments end in NUL and stay for as long as the program runs; nobody writes to them.
+        unsafe {
+            let argument = *self.next;
+            if argument.is_null() {
+                return None;
+            }
+            self.next = self.next.add(1);
+            Some(CStr::from_ptr(argument.cast()))
+        }
     }
 }
 
@@ -66,6 +100,6 @@ pub fn console() -> BorrowedFd<'static> {
 pub fn exit(status: u8) -> ! {
     loop {
         // Safety: the call ends all of the process, and touches no memory of it.
-        unsafe { syscall(NUMBERS.exit_group, usize::from(status), 0, 0) };
+        unsafe { syscall(NUMBERS.exit_group, usize::from(status), 0, 0, 0) };
     }
 }

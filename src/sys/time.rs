@@ -11,7 +11,7 @@ pub fn now() -> u64 {
     // As the kernel writes it on 64-bit machines, and by the 64-bit call on 32-bit ones: two times 64 bits.
     let mut time = [0_u64; 2];
     // Safety: the call writes these 16 bytes and nothing else.
-    unsafe { syscall(NUMBERS.clock_gettime, CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0) };
+    unsafe { syscall(NUMBERS.clock_gettime, CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0) };
     time[0] * 1000 + u64::from(time[1] as u32 / 1_000_000)
 }
 

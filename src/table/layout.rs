@@ -102,6 +102,12 @@ pub mod module {
     pub const STEP: usize = 15;
     /// The [`Disks`](crate::table::Disks), a byte.
     pub const DISKS: usize = 16;
+    /// A byte of the bits below.
+    pub const FLAGS: usize = 17;
+    /// The module has aliases of processors.
+    pub const PROCESSOR: u8 = 1;
+    /// Devices and aliases do not load the module.
+    pub const BLACKLISTED: u8 = 2;
     /// The size of a record.
     pub const SIZE: usize = 20;
 }

@@ -10,6 +10,8 @@ pub mod layout;
 
 use layout::{Section, module};
 
+use crate::text::Text;
+
 /// The most modules a table may hold: the whole tree of a distribution (4,228 in Debian's 6.12 for amd64) three times
 /// over, and few enough for one byte of state each on the loader's stack.
 pub const MAX_MODULES: usize = 16_384;
@@ -124,11 +126,12 @@ pub enum Damage {
     Checksum,
 }
 
+/// A module's name: the kernel takes fewer than 64 bytes (include/linux/module_symbol.h, `MODULE_NAME_LEN`).
+pub type Name = Text<64>;
+
 /// A module's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Module<'a> {
-    /// The name the kernel knows it by.
-    pub name: &'a [u8],
+pub struct Module {
     /// What it is to a boot.
     pub class: Class,
     /// When it is a candidate.
@@ -137,15 +140,24 @@ pub struct Module<'a> {
     pub disks: Disks,
     /// Where its blob begins in the blob file, in bytes.
     pub blob: u64,
+    /// It is for processors with certain features: it has aliases that begin with `cpu:`.
+    pub processor: bool,
+    /// modprobe.d forbids that devices and aliases load it.
+    pub blacklisted: bool,
 }
 
-/// One element of a module's load order.
+/// One element of a load order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// The module to load.
-    pub module: ModuleId,
-    /// Loaded if it can be; its failure does not matter.
-    pub soft: bool,
+pub enum Link<'a> {
+    /// A module.
+    Module {
+        /// The module to load.
+        module: ModuleId,
+        /// Loaded if it can be; its failure does not matter.
+        soft: bool,
+    },
+    /// An alias that several modules answer to, of which one is enough: the first that this machine can run.
+    Choice(&'a [u8]),
 }
 
 /// A checked view of a table.
@@ -157,6 +169,17 @@ pub struct Table<'a> {
 impl<'a> Table<'a> {
     /// Checks the header, the bounds of every section, and the checksum.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Damage> {
+        let table = Self::view(bytes)?;
+        let checked = bytes.get(layout::CHECKSUM.end..).unwrap_or_default();
+        if u64_at(bytes, layout::CHECKSUM.start) != fold(checked) {
+            return Err(Damage::Checksum);
+        }
+        Ok(table)
+    }
+
+    /// Checks the header and the bounds of every section: enough for whoever looks up one name in a table that has been
+    /// opened before.
+    pub fn view(bytes: &'a [u8]) -> Result<Self, Damage> {
         if bytes.get(layout::MAGIC) != Some(&layout::MAGIC_VALUE) {
             return Err(Damage::NotATable);
         }
@@ -166,10 +189,6 @@ impl<'a> Table<'a> {
         }
         if usize::try_from(u32_at(bytes, layout::LENGTH)) != Ok(bytes.len()) || bytes.len() < layout::HEADER {
             return Err(Damage::Length);
-        }
-        let checked = bytes.get(layout::CHECKSUM.end..).unwrap_or_default();
-        if u64_at(bytes, layout::CHECKSUM.start) != fold(checked) {
-            return Err(Damage::Checksum);
         }
         let table = Table { bytes };
         if Section::ALL.iter().any(|&section| table.bounds(section).is_none()) {
@@ -208,28 +227,49 @@ impl<'a> Table<'a> {
         (0..self.module_count()).map(|index| ModuleId(index as u16))
     }
 
+    /// Whether this is the number of a built-in module: those follow the others.
+    pub fn is_builtin(&self, id: ModuleId) -> bool {
+        usize::from(id.0) >= self.module_count()
+    }
+
+    /// The name of a module, built in or not.
+    pub fn name(&self, id: ModuleId) -> Name {
+        let name = match usize::from(id.0).checked_sub(self.module_count()) {
+            None => self.string(u32_at(self.record(id), module::NAME)),
+            Some(place) => self.string(u32_at(self.section(Section::Builtin), place * 4)),
+        };
+        Name::of(&[name])
+    }
+
     /// A module's record; of a module that the table does not have, an empty one.
-    pub fn module(&self, id: ModuleId) -> Module<'a> {
+    pub fn module(&self, id: ModuleId) -> Module {
         let record = self.record(id);
         let byte = |at: usize| record.get(at).copied().unwrap_or(u8::MAX);
+        let flags = record.get(module::FLAGS).copied().unwrap_or(0);
         Module {
-            name: self.string(u32_at(record, module::NAME)),
             class: Class::from_number(byte(module::CLASS)),
             step: Step::from_number(byte(module::STEP)),
             disks: Disks(record.get(module::DISKS).copied().unwrap_or(0)),
             blob: u64::from(u32_at(record, module::BLOB)) * layout::BLOB_ALIGN as u64,
+            processor: flags & module::PROCESSOR != 0,
+            blacklisted: flags & module::BLACKLISTED != 0,
         }
     }
 
-    /// The load order of a module's whole closure: what it depends on first, then itself, then what is loaded after.
-    pub fn closure(&self, id: ModuleId) -> impl Iterator<Item = Link> + use<'a> {
+    /// The load order of the tools: that of kmod's modprobe.
+    pub fn plan(&self, id: ModuleId) -> impl Iterator<Item = Link<'a>> + use<'a> {
+        self.closure(id)
+    }
+
+    /// The load order of a boot: what the module depends on first, then itself, then what is loaded after.
+    pub fn closure(&self, id: ModuleId) -> impl Iterator<Item = Link<'a>> + use<'a> {
         let record = self.record(id);
         let first = u32_at(record, module::CLOSURE) as usize * layout::LINK;
         let count = usize::from(u16_at(record, module::CLOSURE_COUNT)) * layout::LINK;
         let links = self.section(Section::Closures).get(first..).and_then(|links| links.get(..count));
         links.unwrap_or_default().chunks_exact(layout::LINK).map(|link| {
             let link = u16_at(link, 0);
-            Link { module: ModuleId(link & !layout::LINK_SOFT), soft: link & layout::LINK_SOFT != 0 }
+            Link::Module { module: ModuleId(link & !layout::LINK_SOFT), soft: link & layout::LINK_SOFT != 0 }
         })
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
-use modstrap::table::{Table, layout};
+use modstrap::table::{Link, Table, layout};
 use modstrap_initramfs::inspect::Inspection;
 use modstrap_initramfs::{Compress, Hardware, Request, Summary, archive};
 use tempfile::TempDir;
@@ -108,18 +108,21 @@ impl System {
 impl Image {
     /// The names of its modules, in the table's order.
     pub fn names(&self) -> Vec<String> {
-        self.with_table(|table| table.modules().map(|id| text(table.module(id).name)).collect())
+        self.with_table(|table| table.modules().map(|id| text(table.name(id).as_bytes())).collect())
     }
 
     /// The load order of a module: soft members in brackets.
     pub fn closure(&self, name: &str) -> String {
         self.with_table(|table| {
-            let id = table.modules().find(|id| table.module(*id).name == name.as_bytes()).expect(name);
+            let id = table.modules().find(|id| table.name(*id).as_bytes() == name.as_bytes()).expect(name);
             let mut line = String::new();
             for link in table.closure(id) {
-                let name = text(table.module(link.module).name);
-                let (open, close) = if link.soft { ("[", "]") } else { ("", "") };
-                write!(line, " {open}{name}{close}").unwrap();
+                match link {
+                    Link::Module { module, soft: false } => write!(line, " {}", text(table.name(module).as_bytes())),
+                    Link::Module { module, soft: true } => write!(line, " [{}]", text(table.name(module).as_bytes())),
+                    Link::Choice(alias) => write!(line, " <{}>", text(alias)),
+                }
+                .unwrap();
             }
             line.trim().to_string()
         })
@@ -129,7 +132,7 @@ impl Image {
     pub fn content(&self, name: &str) -> Vec<u8> {
         let blobs = self.file(BLOBS_PATH).unwrap();
         let at = self.with_table(|table| {
-            let id = table.modules().find(|id| table.module(*id).name == name.as_bytes()).expect(name);
+            let id = table.modules().find(|id| table.name(*id).as_bytes() == name.as_bytes()).expect(name);
             table.module(id).blob as usize
         });
         let number = |field: usize| u32::from_le_bytes(blobs[at + field..][..4].try_into().unwrap()) as usize;

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use modstrap::table::layout::{self, Section};
-use modstrap::table::{ModuleId, Table, fold};
+use modstrap::table::{Link, ModuleId, Table, fold};
 use modstrap_initramfs::table::write;
 
 use crate::{Random, sample};
@@ -89,11 +89,16 @@ fn read_all(table: &Table) -> usize {
     let beyond = [table.module_count() as u16, u16::MAX].map(ModuleId);
     for id in table.modules().chain(beyond) {
         let module = table.module(id);
-        read += module.name.len() + table.options(id).len();
-        read += table.closure(id).map(|link| 1 + table.module(link.module).name.len()).sum::<usize>();
+        read += table.name(id).as_bytes().len() + module.blob as usize % 7 + table.options(id).len();
+        for link in table.closure(id).chain(table.plan(id)) {
+            read += match link {
+                Link::Module { module, .. } => 1 + table.name(module).as_bytes().len(),
+                Link::Choice(alias) => 1 + alias.len(),
+            };
+        }
     }
     for name in NAMES {
-        table.lookup(name, &mut |module| read += 1 + table.module(module).name.len());
+        table.lookup(name, &mut |module| read += 1 + table.name(module).as_bytes().len());
         read += usize::from(table.find(name).is_some());
     }
     read

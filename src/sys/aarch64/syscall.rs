@@ -3,13 +3,14 @@
 use super::Numbers;
 
 /// The calls' numbers.
-pub const NUMBERS: Numbers = Numbers { execve: 221, exit_group: 94, clock_gettime: 113 };
+pub const NUMBERS: Numbers =
+    Numbers { execve: 221, exit_group: 94, clock_gettime: 113, rt_sigaction: 134, setitimer: 103 };
 
-/// A system call of up to three arguments; its result is negative for an error.
+/// A system call of up to four arguments; its result is negative for an error.
 ///
 /// # Safety
 /// That of the call that `number` stands for.
-pub unsafe fn syscall(number: usize, first: usize, second: usize, third: usize) -> isize {
+pub unsafe fn syscall(number: usize, first: usize, second: usize, third: usize, fourth: usize) -> isize {
     let result;
     // Safety: the kernel preserves all registers but those named; what the call does is the caller's.
     unsafe {
@@ -19,8 +20,15 @@ pub unsafe fn syscall(number: usize, first: usize, second: usize, third: usize) 
             inlateout("x0") first => result,
             in("x1") second,
             in("x2") third,
+            in("x3") fourth,
             options(nostack),
         );
     }
     result
 }
+
+/// The kernel brings along the code to return from a signal handler.
+pub const SA_RESTORER: usize = 0;
+
+/// Never called.
+pub unsafe extern "C" fn restorer() {}

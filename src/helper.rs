@@ -1,0 +1,140 @@
+//! The kernel's own requests: to get a module by a name or an alias it starts `/sbin/modprobe -q -- NAME`, which is this
+//! program (kernel/module/kmod.c, `call_modprobe`).
+//!
+//! A request may come from anywhere: from before `/init` runs, with nothing mounted; from a module that is starting
+//! just now; from many sides at once. So an answer is quick where there can be none, waits for nobody without limit,
+//! and checks no more of the table than it reads. What nobody answers is noted for the boot to tell.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{self, FlockOperation, Mode, OFlags, flock};
+use rustix::io;
+
+use crate::cmdline::{COMMAND_LINE, CommandLine};
+use crate::file::{self, Path};
+use crate::machine::Running;
+use crate::module::{Answer, Loading, Modules};
+use crate::report::{Level, Line, Log};
+use crate::sys::{Arguments, FileMap, interrupt_every, now, sleep};
+use crate::table::Table;
+use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
+use crate::text::Text;
+
+/// The program as the kernel calls it, as far as the image has a say in it.
+const MODPROBE: &[u8] = b"/sbin/modprobe";
+
+/// Where the path of that program is kept.
+const MODPROBE_SETTING: &core::ffi::CStr = c"/proc/sys/kernel/modprobe";
+
+/// The names that nobody answered to, one in a line; and locked for as long as a request is worked on.
+const UNANSWERED: &core::ffi::CStr = c"/run/modstrap/unanswered";
+
+/// How long, in seconds, one insertion may take.
+const DEADLINE: usize = 10;
+
+/// The name that the kernel asks for, if these are the arguments it asks with.
+pub fn request(mut arguments: Arguments) -> Option<&'static [u8]> {
+    let mut is_next =
+        |expected: &[u8]| arguments.next().is_some_and(|argument| argument.to_bytes().ends_with(expected));
+    if is_next(b"modprobe") && is_next(b"-q") && is_next(b"--") {
+        let name = arguments.next().filter(|_| arguments.next().is_none());
+        return name.map(core::ffi::CStr::to_bytes);
+    }
+    None
+}
+
+/// Answers a request of the kernel; returns the exit status.
+pub fn answer(name: &[u8]) -> u8 {
+    let mut words = [0; COMMAND_LINE];
+    let words = file::read(c"/proc/cmdline", &mut words);
+    if words.is_empty() {
+        return 1;
+    }
+    let unanswered = open_unanswered();
+    interrupt_every(DEADLINE);
+    let mut log = Log::begin();
+    log.open();
+    match load(name, words, &mut log) {
+        Answer::Loaded => 0,
+        Answer::Failed => 1,
+        Answer::Nobody => {
+            log.say(Level::Info, &[b"nobody answers the kernel's request for ", name]);
+            if let Some(unanswered) = unanswered {
+                let _ = io::write(unanswered, Line::of(&[name, b"\n"]).as_bytes());
+            }
+            1
+        }
+    }
+}
+
+fn load(name: &[u8], words: &[u8], log: &mut Log) -> Answer {
+    let open = |path: &str| FileMap::open(Path::of(&[path.as_bytes()]).as_c_str());
+    let (Ok(table), Ok(blobs)) = (open(TABLE_PATH), open(BLOBS_PATH)) else { return Answer::Failed };
+    let Ok(table) = Table::view(&table) else { return Answer::Failed };
+    let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
+    let cmdline = CommandLine::parse(words.as_bytes());
+    Modules::new(&table, &cmdline, Running { blobs: &blobs }, Loading::Request).load_named(name, log)
+}
+
+fn open_unanswered() -> Option<OwnedFd> {
+    let _ = fs::mkdir(c"/run/modstrap", Mode::from_raw_mode(0o755));
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+    let file = fs::open(UNANSWERED, flags, Mode::from_raw_mode(0o644)).ok()?;
+    let _ = flock(&file, FlockOperation::LockShared);
+    Some(file)
+}
+
+/// How long, in milliseconds, a boot waits for the end of requests before it leaves the initramfs.
+const PATIENCE: u64 = 2000;
+
+/// The time in which the kernel asks this program.
+pub struct Requests {
+    /// Whom it was to ask before, where that is somebody else.
+    before: Option<Path>,
+}
+
+impl Requests {
+    /// Has the kernel ask this program, if it does not anyway.
+    pub fn begin() -> Requests {
+        let mut buffer = [0; 256];
+        let before = file::read(MODPROBE_SETTING, &mut buffer).trim_ascii_end();
+        if before == MODPROBE {
+            return Requests { before: None };
+        }
+        file::write(MODPROBE_SETTING, MODPROBE);
+        Requests { before: Some(Path::of(&[before])) }
+    }
+
+    /// Waits for requests that are being answered, tells what nobody answered, and has the kernel ask whom it was to.
+    pub fn end(self, log: &mut Log) {
+        if let Ok(file) = fs::open(UNANSWERED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            let end = now() + PATIENCE;
+            while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && now() < end {
+                sleep(5);
+            }
+        }
+        tell(Level::Info, log);
+        if let Some(mut before) = self.before {
+            // An empty setting is written as an empty line.
+            before.push(b"\n");
+            file::write(MODPROBE_SETTING, before.as_bytes());
+        }
+    }
+}
+
+/// Tells what the kernel asked for in vain, if there was anything.
+pub fn tell(level: Level, log: &mut Log) {
+    let mut names = [0; 600];
+    let names = file::read(UNANSWERED, &mut names);
+    let count = names.iter().filter(|byte| **byte == b'\n').count();
+    if count == 0 {
+        return;
+    }
+    let mut line = Line::new();
+    line.push_number(count as u64);
+    line.push(b" requests of the kernel had no answer:");
+    for name in names.split(|&byte| byte == b'\n') {
+        line.push(b" ");
+        line.push(name);
+    }
+    log.say(level, &[line.as_bytes()]);
+}

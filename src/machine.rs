@@ -1,0 +1,91 @@
+//! The machine that a boot works on: the running one, or on the host the record of one.
+
+use core::ffi::CStr;
+
+use rustix::io::Errno;
+use rustix::system::init_module;
+
+use crate::device;
+use crate::file::{self, Path};
+use crate::module::{Blob, Corrupt};
+use crate::sys::Buffer;
+
+/// What the kernel has of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing.
+    Absent,
+    /// It is being loaded, or unloaded.
+    Coming,
+    /// It is there, loaded to the end or built in.
+    Live,
+}
+
+/// Why a module was not inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The kernel refused it.
+    Kernel(Errno),
+    /// Its blob is not what the builder wrote.
+    Corrupt,
+}
+
+/// What a boot needs to know of a machine and its kernel, and does to them.
+pub trait Machine {
+    /// Calls `visit` with the path below /sys/devices and the normalised modalias of each device that no driver has
+    /// taken.
+    fn undriven(&self, visit: &mut dyn FnMut(&[u8], &[u8]));
+
+    /// Calls `visit` with the normalised modalias of the processor, if it has one.
+    fn processor(&self, visit: &mut dyn FnMut(&[u8]));
+
+    /// What the kernel has of a module.
+    fn presence(&self, name: &[u8]) -> Presence;
+
+    /// Hands the module whose blob begins at `blob` to the kernel.
+    fn insert(&mut self, name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal>;
+}
+
+/// The machine that this program runs on.
+pub struct Running<'a> {
+    /// The blob file.
+    pub blobs: &'a [u8],
+}
+
+impl Machine for Running<'_> {
+    fn undriven(&self, visit: &mut dyn FnMut(&[u8], &[u8])) {
+        device::undriven(visit);
+    }
+
+    fn processor(&self, visit: &mut dyn FnMut(&[u8])) {
+        device::processor(visit);
+    }
+
+    #[inline(never)]
+    fn presence(&self, name: &[u8]) -> Presence {
+        let mut buffer = [0; 16];
+        let directory = Path::of(&[b"/sys/module/", name]);
+        let state = Path::of(&[directory.as_bytes(), b"/initstate"]);
+        match file::read(state.as_c_str(), &mut buffer).first() {
+            Some(b'l') => Presence::Live,
+            Some(_) => Presence::Coming,
+            // What is built in has no state.
+            None if file::exists(directory.as_c_str()) => Presence::Live,
+            None => Presence::Absent,
+        }
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, _name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal> {
+        let blob = Blob::at(self.blobs, blob).ok_or(Refusal::Corrupt)?;
+        let result = match blob.stored() {
+            Some(image) => init_module(image, parameters),
+            None => {
+                let mut image = Buffer::new(blob.raw_length()).map_err(Refusal::Kernel)?;
+                blob.unpack(&mut image).map_err(|Corrupt| Refusal::Corrupt)?;
+                init_module(&image, parameters)
+            }
+        };
+        result.map_err(Refusal::Kernel)
+    }
+}
