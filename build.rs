@@ -38,7 +38,8 @@ fn main() {
         "-nostdlib".into(),
         "-static".into(),
         "-no-pie".into(),
-        format!("-Wl,--build-id=none,-z,norelro,--no-eh-frame-hdr{sections}"),
+        // Functions of the same code are one: those for texts of different capacities, above all.
+        format!("-Wl,--icf=all,--build-id=none,-z,norelro,--no-eh-frame-hdr{sections}"),
         format!("-Wl,-T,{}", script.display()),
         // Builds that do not optimise keep a reference to it.
         "-Wl,--defsym=rust_eh_personality=0".into(),
