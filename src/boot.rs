@@ -50,7 +50,7 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
 
     let blobs = image_file(BLOBS_PATH, log)?;
     let requests = Requests::begin();
-    let mut modules = Modules::new(&table, &cmdline, Running { blobs: &blobs }, Loading::Boot);
+    let mut modules = Modules::new(&table, &cmdline, Running { blobs: &blobs, claims: None }, Loading::Boot);
     reach_root(&cmdline, &mut modules, log)?;
     let init = handoff::find_init(&cmdline, log)?;
     requests.end(log);

@@ -5,7 +5,7 @@
 //! just now; from many sides at once. So an answer is quick where there can be none, waits for nobody without limit,
 //! and checks no more of the table than it reads. What nobody answers is noted for the boot to tell.
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, flock};
 use rustix::io;
 
@@ -25,11 +25,12 @@ const MODPROBE: &[u8] = b"/sbin/modprobe";
 /// Where the path of that program is kept.
 const MODPROBE_SETTING: &core::ffi::CStr = c"/proc/sys/kernel/modprobe";
 
-/// The names that nobody answered to, one in a line; and locked for as long as a request is worked on.
+/// The names that nobody answered to, one in a line. It is locked for as long as a request is worked on, and its bytes,
+/// there or not, for as long as the modules of their numbers are loaded.
 const UNANSWERED: &core::ffi::CStr = c"/run/modstrap/unanswered";
 
 /// How long, in seconds, one insertion may take.
-const DEADLINE: usize = 10;
+const DEADLINE: usize = 30;
 
 /// The name that the kernel asks for, if these are the arguments it asks with.
 pub fn request(mut arguments: Arguments) -> Option<&'static [u8]> {
@@ -53,7 +54,7 @@ pub fn answer(name: &[u8]) -> u8 {
     interrupt_every(DEADLINE);
     let mut log = Log::begin();
     log.open();
-    match load(name, words, &mut log) {
+    match load(name, words, unanswered.as_ref().map(OwnedFd::as_fd), &mut log) {
         Answer::Loaded => 0,
         Answer::Failed => 1,
         Answer::Nobody => {
@@ -66,13 +67,13 @@ pub fn answer(name: &[u8]) -> u8 {
     }
 }
 
-fn load(name: &[u8], words: &[u8], log: &mut Log) -> Answer {
+fn load(name: &[u8], words: &[u8], claims: Option<BorrowedFd>, log: &mut Log) -> Answer {
     let open = |path: &str| FileMap::open(Path::of(&[path.as_bytes()]).as_c_str());
     let (Ok(table), Ok(blobs)) = (open(TABLE_PATH), open(BLOBS_PATH)) else { return Answer::Failed };
     let Ok(table) = Table::view(&table) else { return Answer::Failed };
     let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
     let cmdline = CommandLine::parse(words.as_bytes());
-    Modules::new(&table, &cmdline, Running { blobs: &blobs }, Loading::Request).load_named(name, log)
+    Modules::new(&table, &cmdline, Running { blobs: &blobs, claims }, Loading::Request(name)).load_named(name, log)
 }
 
 fn open_unanswered() -> Option<OwnedFd> {

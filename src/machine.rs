@@ -2,13 +2,15 @@
 
 use core::ffi::CStr;
 
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::system::init_module;
 
 use crate::device;
 use crate::file::{self, Path};
 use crate::module::{Blob, Corrupt};
-use crate::sys::Buffer;
+use crate::sys::{Buffer, lock_byte};
+use crate::table::{ModuleId, fold};
 
 /// What the kernel has of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,12 @@ pub trait Machine {
     /// What the kernel has of a module.
     fn presence(&self, name: &[u8]) -> Presence;
 
+    /// Makes a module this process's to load, until its end; or else the process whose it is.
+    fn claim(&self, module: ModuleId) -> Result<(), u32>;
+
+    /// A number that changes while a process gets on with its work.
+    fn progress(&self, process: u32) -> u64;
+
     /// Hands the module whose blob begins at `blob` to the kernel.
     fn insert(&mut self, name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal>;
 }
@@ -50,6 +58,8 @@ pub trait Machine {
 pub struct Running<'a> {
     /// The blob file.
     pub blobs: &'a [u8],
+    /// The file in which those who load modules at the same time claim them, a byte for each.
+    pub claims: Option<BorrowedFd<'a>>,
 }
 
 impl Machine for Running<'_> {
@@ -73,6 +83,18 @@ impl Machine for Running<'_> {
             None if file::exists(directory.as_c_str()) => Presence::Live,
             None => Presence::Absent,
         }
+    }
+
+    fn claim(&self, module: ModuleId) -> Result<(), u32> {
+        self.claims.map_or(Ok(()), |claims| lock_byte(claims, module.0))
+    }
+
+    fn progress(&self, process: u32) -> u64 {
+        let mut path = Path::of(&[b"/proc/"]);
+        path.push_number(process.into());
+        path.push(b"/stat");
+        // Its times are among these; one that waits has all of them as they were.
+        fold(file::read(path.as_c_str(), &mut [0; 512]))
     }
 
     #[inline(never)]

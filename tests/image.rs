@@ -6,8 +6,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use indicatif::ProgressBar;
 use modstrap::table::layout::{BLOBS_PATH, CHECKSUM, TABLE_PATH, blob};
 use modstrap::table::{Link, Table, fold};
+use modstrap_initramfs::tree::Tree;
 use modstrap_initramfs::{Compress, Request, archive};
 use modstrap_qemu::Boot;
 use modstrap_qemu::kernels::Kernel;
@@ -56,6 +58,12 @@ impl Image {
             }
         }
         Ok(names)
+    }
+
+    /// Whether the kernel's module tree has somebody who answers to a name.
+    pub fn tree_has(&self, name: &str) -> Result<bool> {
+        let tree = Tree::read(&self.kernel.modules, &self.kernel.release, &ProgressBar::hidden())?;
+        Ok(!tree.find(name).is_empty())
     }
 
     /// The image with one byte of its table changed.

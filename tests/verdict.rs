@@ -90,13 +90,25 @@ pub fn loaded_exactly(image: &Image, report: &Report, modules: &[&str]) -> Resul
     loaded_with(image, report, modules, &[])
 }
 
-/// Fails unless these modules were loaded, and beside them only what they and those need that may be `tried`.
+/// Fails unless these modules were loaded, and beside them only what they and those need that may be `tried`, and what
+/// the kernel asked for; and unless it got all it asked for that its module tree has.
 #[track_caller]
 pub fn loaded_with(image: &Image, report: &Report, modules: &[&str], tried: &[&str]) -> Result<()> {
     let loaded: BTreeSet<String> = report.section("modules")?.iter().cloned().collect();
     let missing: Vec<_> = modules.iter().filter(|module| !loaded.contains(**module)).collect();
-    let allowed = image.closure(&[modules, tried].concat())?;
+    let requested = lines(report, "loaded ")?.filter_map(|line| Some(line.split_once(", as the kernel asks for ")?.0));
+    let requested: Vec<&str> = requested.collect();
+    let allowed = image.closure(&[modules, tried, &requested].concat())?;
     let needless: Vec<_> = loaded.difference(&allowed).collect();
+    for name in lines(report, "nobody answers the kernel's request for ")? {
+        assert!(!image.tree_has(name)?, "the kernel asked in vain for what its tree has: {name}");
+    }
     assert!(missing.is_empty() && needless.is_empty(), "not loaded: {missing:?}; loaded needlessly: {needless:?}");
     Ok(())
+}
+
+/// What the loader's lines in the kernel log go on with, of those that begin so.
+fn lines<'r>(report: &'r Report, begin: &'r str) -> Result<impl Iterator<Item = &'r str>> {
+    let lines = report.section("kmsg")?.iter().filter_map(|line| Some(line.split_once(PREFIX)?.1));
+    Ok(lines.filter_map(move |line| line.strip_prefix(begin)))
 }

@@ -51,7 +51,7 @@ impl Boot {
             memory: 512,
             processors: 2,
             timeout: Duration::from_secs(120),
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(20),
             marker: MARKER.into(),
             answers: Vec::new(),
             log: None,
@@ -117,7 +117,7 @@ impl Boot {
         self
     }
 
-    /// How long the guest may go on after its outcome, for the rest of its console; five seconds unless given.
+    /// How long the guest may go on after its outcome, for the rest of its console; twenty seconds unless given.
     #[must_use]
     pub fn grace(mut self, limit: Duration) -> Self {
         self.grace = limit;

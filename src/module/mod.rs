@@ -28,12 +28,15 @@ const MATCHES: usize = 16;
 /// How many failures are remembered for the report; later ones are logged all the same.
 const FAILURES: usize = 16;
 
-/// How long, in milliseconds, a request waits for a module that somebody else is loading. It must end: that load may
-/// wait for the request's answer. Then the kernel would let both wait (kernel/module/main.c, `finished_loading`).
-const PATIENCE: u64 = 1500;
+/// How long, in milliseconds, a request waits for a module that somebody else is loading, and who does not get on with
+/// it: that load may wait for this very request. The kernel would let both wait (kernel/module/main.c).
+const PATIENCE: u64 = 8000;
 
-/// How long, in milliseconds, between two looks at it.
-const PAUSE: u64 = 5;
+/// How long, in milliseconds, it waits whatever happens.
+const LONG_PATIENCE: u64 = 25_000;
+
+/// How long, in milliseconds, between two looks.
+const PAUSE: u64 = 20;
 
 /// How deep choices may lead to further choices.
 const NESTING: u8 = 8;
@@ -93,11 +96,12 @@ pub enum Answer {
 
 /// Who loads modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loading {
+pub enum Loading<'a> {
     /// A boot: nothing is there that it did not load.
     Boot,
-    /// The kernel asks, from wherever it is at the moment: nothing may be waited for that may wait for the answer.
-    Request,
+    /// The kernel asks for this name, from wherever it is at the moment: nothing may be waited for that may wait for the
+    /// answer.
+    Request(&'a [u8]),
 }
 
 /// All modules of the image, and what became of each.
@@ -105,7 +109,7 @@ pub struct Modules<'a, M> {
     table: &'a Table<'a>,
     cmdline: &'a CommandLine<'a>,
     machine: M,
-    loading: Loading,
+    loading: Loading<'a>,
     states: [State; MAX_MODULES],
     knows_processor: bool,
     loaded: u32,
@@ -114,7 +118,7 @@ pub struct Modules<'a, M> {
 
 impl<'a, M: Machine> Modules<'a, M> {
     /// The modules of a table; none is loaded yet.
-    pub fn new(table: &'a Table<'a>, cmdline: &'a CommandLine<'a>, machine: M, loading: Loading) -> Self {
+    pub fn new(table: &'a Table<'a>, cmdline: &'a CommandLine<'a>, machine: M, loading: Loading<'a>) -> Self {
         Modules {
             table,
             cmdline,
@@ -255,8 +259,8 @@ impl<'a, M: Machine> Modules<'a, M> {
         if parameters.is_cut() {
             return Err(Cause::Parameters);
         }
-        if self.loading == Loading::Request {
-            match self.settled(&name) {
+        if self.loading != Loading::Boot {
+            match self.settled(id, &name) {
                 Presence::Absent => {}
                 Presence::Coming => return Err(Cause::Coming),
                 Presence::Live => {
@@ -268,23 +272,42 @@ impl<'a, M: Machine> Modules<'a, M> {
         match self.machine.insert(name.as_bytes(), self.table.module(id).blob, parameters.as_c_str()) {
             Ok(()) => {
                 self.loaded += 1;
-                log.say(Level::Info, &[b"loaded ", name.as_bytes()]);
+                let (reason, request): (&[u8], &[u8]) = match self.loading {
+                    Loading::Boot => (b"", b""),
+                    Loading::Request(request) => (b", as the kernel asks for ", request),
+                };
+                log.say(Level::Info, &[b"loaded ", name.as_bytes(), reason, request]);
             }
-            // A module whose own start returned this is not there.
-            Err(Refusal::Kernel(Errno::EXIST)) if self.machine.presence(name.as_bytes()) == Presence::Live => {}
+            // A module whose own start returned this is not there; one whose load was interrupted may be by now.
+            Err(Refusal::Kernel(Errno::EXIST | Errno::INTR))
+                if self.machine.presence(name.as_bytes()) == Presence::Live => {}
             Err(refusal) => return Err(refusal.into()),
         }
         self.set_state(id, State::Loaded);
         Ok(())
     }
 
-    /// What the kernel has of a module once whoever may be loading it is done, or [`PATIENCE`] at an end.
-    fn settled(&self, name: &Name) -> Presence {
-        let end = now() + PATIENCE;
+    /// What the kernel has of a module once whoever may be loading it is done, or there is no hope of that. One that is
+    /// absent is for this process to load: the kernel would check the signature of every copy.
+    fn settled(&self, id: ModuleId, name: &Name) -> Presence {
+        let begun = now();
+        let (mut progress, mut latest) = (0, begun);
         loop {
-            let presence = self.machine.presence(name.as_bytes());
-            if presence != Presence::Coming || now() >= end {
-                return presence;
+            let loader = match self.machine.presence(name.as_bytes()) {
+                Presence::Live => return Presence::Live,
+                Presence::Absent => match self.machine.claim(id) {
+                    Ok(()) => return Presence::Absent,
+                    Err(process) => process,
+                },
+                // Whoever claims nothing is process 1.
+                Presence::Coming => self.machine.claim(id).err().unwrap_or(1),
+            };
+            let before = core::mem::replace(&mut progress, self.machine.progress(loader));
+            if progress != before {
+                latest = now();
+            }
+            if now() >= latest + PATIENCE || now() >= begun + LONG_PATIENCE {
+                return Presence::Coming;
             }
             sleep(PAUSE);
         }

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+mod lock;
 mod map;
 mod program;
 mod signal;
@@ -13,6 +14,7 @@ mod signal;
 mod syscall;
 mod time;
 
+pub use lock::lock_byte;
 pub use map::{Buffer, FileMap};
 pub use program::{Arguments, Program, c_str, console, exit};
 pub use signal::interrupt_every;
@@ -25,4 +27,5 @@ struct Numbers {
     clock_gettime: usize,
     rt_sigaction: usize,
     setitimer: usize,
+    fcntl: usize,
 }

@@ -4,7 +4,7 @@ use super::Numbers;
 
 /// The calls' numbers.
 pub const NUMBERS: Numbers =
-    Numbers { execve: 11, exit_group: 248, clock_gettime: 403, rt_sigaction: 174, setitimer: 104 };
+    Numbers { execve: 11, exit_group: 248, clock_gettime: 403, rt_sigaction: 174, setitimer: 104, fcntl: 221 };
 
 /// A system call of up to four arguments; its result is negative for an error.
 ///
