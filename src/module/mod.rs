@@ -177,7 +177,7 @@ impl<'a, M: Machine> Modules<'a, M> {
                 let _ = found.insert(place, module);
             }
         });
-        let one_is_enough = name.as_bytes().starts_with(b"crypto-");
+        let one_is_enough = name.as_bytes().starts_with(b"crypto_");
         if one_is_enough && found.len() > 1 {
             self.see_processor();
         }
