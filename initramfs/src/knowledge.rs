@@ -15,6 +15,7 @@ pub struct Knowledge {
     stands_on: Vec<(Name, Nature)>,
     companions: Vec<(Who, Vec<Name>)>,
     forgotten: Vec<(Pattern, Vec<Name>)>,
+    on_request: Vec<(Pattern, Vec<Name>)>,
     virtual_machines: Vec<Pattern>,
 }
 
@@ -72,6 +73,7 @@ impl Knowledge {
             stands_on: Vec::new(),
             companions: Vec::new(),
             forgotten: Vec::new(),
+            on_request: Vec::new(),
             virtual_machines: Vec::new(),
         };
         for (index, line) in text.lines().enumerate() {
@@ -87,6 +89,7 @@ impl Knowledge {
             [] => {}
             ["with", who, "take", ref names @ ..] => self.companions.push((Who::parse(who)?, parse_names(names)?)),
             ["before", who, "load", ref names @ ..] => self.forgotten.push((Pattern::parse(who)?, parse_names(names)?)),
+            ["on-request", who, ref names @ ..] => self.on_request.push((Pattern::parse(who)?, parse_names(names)?)),
             ["virtual", ref patterns @ ..] => self.virtual_machines.extend(parse_patterns(patterns)?),
             ["stands-on", name, class, step, disks] => {
                 self.stands_on.push((Name::parse(name), Nature::parse(class, step, disks)?));
@@ -128,6 +131,12 @@ impl Knowledge {
         lines.flat_map(|(_, names)| names.iter().map(|name| name.name.as_str()))
     }
 
+    /// The soft dependencies of `module` that a boot leaves to the kernel's request.
+    pub fn on_request<'k>(&'k self, module: &Module) -> impl Iterator<Item = &'k str> {
+        let lines = self.on_request.iter().filter(move |(who, _)| who.fits(module));
+        lines.flat_map(|(_, names)| names.iter().map(|name| name.name.as_str()))
+    }
+
     /// Whether virtual machines have this.
     pub fn is_virtual(&self, module: &Module) -> bool {
         self.virtual_machines.iter().any(|pattern| pattern.fits(module))
@@ -152,11 +161,12 @@ impl Knowledge {
             }
         });
         let names = self.companions.iter().flat_map(|(_, names)| names);
-        let names = names.chain(self.forgotten.iter().flat_map(|(_, names)| names));
+        let soft = || self.forgotten.iter().chain(&self.on_request);
+        let names = names.chain(soft().flat_map(|(_, names)| names));
         let names = names.chain(self.stands_on.iter().map(|(name, _)| name)).filter_map(name);
-        let forgotten = self.forgotten.iter().filter_map(|(who, _)| pattern(who));
+        let whose = soft().filter_map(|(who, _)| pattern(who));
         let virtual_machines = self.virtual_machines.iter().filter_map(pattern);
-        natures.chain(who).chain(names).chain(forgotten).chain(virtual_machines).collect()
+        natures.chain(who).chain(names).chain(whose).chain(virtual_machines).collect()
     }
 }
 

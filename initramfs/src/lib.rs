@@ -31,6 +31,7 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use modstrap::cmdline::{COMMAND_LINE, Words};
 
 use crate::archive::Archive;
+use crate::closure::Link;
 use crate::kernel::Kernel;
 use crate::knowledge::Knowledge;
 use crate::module::Machine;
@@ -200,6 +201,8 @@ fn table_input(
 ) -> table::Input {
     let numbers: HashMap<usize, usize> =
         selection.members.keys().enumerate().map(|(number, &index)| (index, number)).collect();
+    let renumbered =
+        |links: &[Link]| links.iter().map(|link| link.renumbered(|index| numbers[&index])).collect::<Vec<Link>>();
     let entries = selection.members.iter().zip(&blobs.places).map(|((&index, member), place)| {
         let module = &tree.modules[index];
         table::Entry {
@@ -207,8 +210,10 @@ fn table_input(
             class: member.nature.class,
             step: member.nature.step,
             disks: member.nature.disks,
-            closure: member.closure.iter().map(|(index, soft)| (numbers[index], *soft)).collect(),
+            plan: renumbered(&member.plan),
+            closure: renumbered(&member.closure),
             aliases: module.aliases.clone(),
+            blacklisted: false,
             options: String::new(),
             blob: place.offset,
         }
@@ -219,6 +224,7 @@ fn table_input(
         build_id: kernel.build_id.clone(),
         cmdline: request.cmdline.clone(),
         modules: entries.collect(),
+        configured: Vec::new(),
         builtin: tree.builtin.names.iter().cloned().collect(),
     }
 }

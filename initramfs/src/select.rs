@@ -26,7 +26,9 @@ pub struct Selection {
 pub struct Member {
     /// What it is to a boot.
     pub nature: Nature,
-    /// What to load with it, in order.
+    /// What the tools load with it, in order.
+    pub plan: Vec<Link>,
+    /// What a boot loads with it, in order.
     pub closure: Vec<Link>,
 }
 
@@ -124,16 +126,18 @@ impl Selection {
             if nature.class == Class::Other && named.contains(&index) {
                 nature = Nature { class: Class::Bus, step: Step::Always, ..nature };
             }
-            let closure = graph.closure(index)?;
-            open.extend(closure.iter().map(|(member, _)| *member));
+            let plan = graph.plan(index)?;
+            // All of it, so that the tools do what kmod does, and so that the kernel's requests find their answers.
+            open.extend(plan.iter().filter_map(Link::index));
             let companions = knowledge.companions(module, nature).chain(module.weak.iter().map(String::as_str));
+            let companions = companions.chain(knowledge.forgotten(module));
             for companion in companions {
                 let found = tree.find(companion);
                 // One that cannot be loaded here is no use as a companion.
-                open.extend(found.modules.into_iter().filter(|&index| graph.closure(index).is_ok()));
+                open.extend(found.modules.into_iter().filter(|&index| graph.is_loadable(index)));
                 self.builtin.extend(found.builtin);
             }
-            self.members.insert(index, Member { nature, closure });
+            self.members.insert(index, Member { nature, plan, closure: graph.closure(index)? });
         }
         Ok(())
     }

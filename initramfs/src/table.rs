@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use modstrap::table::layout::{self, Section, bus, group, kernel, module};
 use modstrap::table::{Class, Disks, MAX_MODULES, Step, fold, glob};
 
+use crate::closure::Link;
+use crate::module::normal;
+
 /// What a table is made of.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -19,8 +22,20 @@ pub struct Input {
     pub cmdline: String,
     /// The modules, in `modules.order`.
     pub modules: Vec<Entry>,
+    /// The aliases of the configuration: whatever one of them matches is found by them alone.
+    pub configured: Vec<Configured>,
     /// The names of built-in modules.
     pub builtin: Vec<String>,
+}
+
+/// An alias of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// A pattern, [`normal`].
+    pub pattern: String,
+    /// What answers to it, as an index of [`Input::modules`]; nobody where the configuration names what the image does
+    /// not hold, as `off`, so that nothing is loaded.
+    pub module: Option<usize>,
 }
 
 /// One module of a table.
@@ -34,10 +49,14 @@ pub struct Entry {
     pub step: Step,
     /// The disk names it can bring about.
     pub disks: Disks,
-    /// The load order of its closure, as indices of [`Input::modules`], each with whether it is soft.
-    pub closure: Vec<(usize, bool)>,
+    /// What the tools load with it, in order; the indices are those of [`Input::modules`].
+    pub plan: Vec<Link>,
+    /// What a boot loads with it, in order; the indices are those of [`Input::modules`].
+    pub closure: Vec<Link>,
     /// Its aliases, as the module states them.
     pub aliases: Vec<String>,
+    /// No alias loads it, as if `modprobe.blacklist=` named it; its name and its dependents do.
+    pub blacklisted: bool,
     /// Parameters, as the kernel takes them.
     pub options: String,
     /// Where its blob begins in the blob file, in bytes.
@@ -68,27 +87,30 @@ pub fn write(input: &Input) -> Result<Vec<u8>> {
             || format!("module {}: its place or its dependencies are more than a table can hold", entry.name);
         let align = layout::BLOB_ALIGN as u64;
         ensure!(entry.blob % align == 0, "module {}: its blob does not begin at a multiple of {align}", entry.name);
-        let own = entry.closure.iter().any(|&(other, soft)| other == index && !soft);
-        ensure!(own, "module {}: its load order does not hold itself", entry.name);
+        ensure!(entry.closure.contains(&Link::Own), "module {}: its load order does not hold itself", entry.name);
+        let closure = expanded(input, index);
         let mut record = [0; module::SIZE];
         put32(&mut record, module::NAME, strings.reference(entry.name.as_bytes())?);
         let blob = u32::try_from(entry.blob / align).with_context(too_large)?;
         put32(&mut record, module::BLOB, blob);
         put32(&mut record, module::CLOSURE, links);
-        put16(&mut record, module::CLOSURE_COUNT, u16::try_from(entry.closure.len()).with_context(too_large)?);
+        put16(&mut record, module::CLOSURE_COUNT, u16::try_from(closure.len()).with_context(too_large)?);
         record[module::CLASS] = entry.class as u8;
         record[module::STEP] = entry.step as u8;
         record[module::DISKS] = entry.disks.0;
         if entry.aliases.iter().any(|alias| alias.starts_with("cpu:")) {
             record[module::FLAGS] |= module::PROCESSOR;
         }
+        if entry.blacklisted {
+            record[module::FLAGS] |= module::BLACKLISTED;
+        }
         sections[Section::Modules as usize].extend(record);
-        for &(other, soft) in &entry.closure {
+        for &(other, soft) in &closure {
             ensure!(other < count, "module {}: its closure names module number {other} of {count}", entry.name);
             let link = other as u16 | if soft { layout::LINK_SOFT } else { 0 };
             sections[Section::Closures as usize].extend(link.to_le_bytes());
         }
-        links += u32::try_from(entry.closure.len())?;
+        links += u32::try_from(closure.len())?;
         if !entry.options.is_empty() {
             let mut option = [0; layout::OPTION];
             put16(&mut option, layout::OPTION_MODULE, index as u16);
@@ -103,6 +125,31 @@ pub fn write(input: &Input) -> Result<Vec<u8>> {
     }
     sections[Section::Strings as usize] = strings.bytes;
     assemble(&sections)
+}
+
+/// The closure of the module `own` as this version of the format can hold it: numbers and whether they are soft, a
+/// choice as all its providers, each behind its own closure.
+fn expanded(input: &Input, own: usize) -> Vec<(usize, bool)> {
+    let mut links = Vec::new();
+    for link in &input.modules[own].closure {
+        match link {
+            Link::Own => links.push((own, false)),
+            Link::Module { index, soft } => links.push((*index, *soft)),
+            Link::Choice(alias) => {
+                let providers = input.modules.iter().enumerate().filter(|(_, entry)| provides(entry, alias));
+                for (provider, entry) in providers.filter(|(provider, _)| *provider != own) {
+                    let needed = entry.closure.iter().filter_map(Link::index).chain([provider]);
+                    links.extend(needed.filter(|needed| *needed != own).map(|needed| (needed, true)));
+                }
+            }
+        }
+    }
+    links
+}
+
+fn provides(entry: &Entry, alias: &str) -> bool {
+    let matches = |pattern: &String| glob::matches(normal(pattern).as_bytes(), alias.as_bytes());
+    entry.aliases.iter().any(matches)
 }
 
 fn assemble(sections: &[Vec<u8>; Section::ALL.len()]) -> Result<Vec<u8>> {

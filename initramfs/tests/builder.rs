@@ -30,7 +30,7 @@ fn generic_takes_what_can_make_a_root_and_what_that_needs() {
     system.module("kernel/drivers/net/virtio_net.ko", "virtio_net", &["alias=virtio:d00000001v*"]);
     let image = system.build(&system.request()).unwrap();
     assert_eq!(image.names(), ["crc32c_generic", "virtio_blk", "virtio_mmio", "ext4", "jbd2", "crc16"]);
-    assert_eq!(image.closure("ext4"), "[crc32c_generic] jbd2 crc16 ext4");
+    assert_eq!(image.closure("ext4"), "jbd2 crc16 [crc32c_generic] ext4");
     let with_net = system.build(&Request { with_net: true, ..system.request() }).unwrap();
     assert!(with_net.names().contains(&"virtio_net".to_string()));
 }

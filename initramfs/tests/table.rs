@@ -10,21 +10,29 @@ mod hostile;
 #[path = "table/lookup.rs"]
 mod lookup;
 
-use modstrap::table::{Class, Disks, Link, MAX_MODULES, ModuleId, Step, Table};
+use modstrap::table::{self, Class, Disks, MAX_MODULES, ModuleId, Step, Table};
+use modstrap_initramfs::closure::Link;
 use modstrap_initramfs::table::{Entry, Input, write};
 
 /// A module without anything but its name and its aliases, and with a closure of itself.
-fn entry(number: usize, name: &str, aliases: &[&str]) -> Entry {
+fn entry(name: &str, aliases: &[&str]) -> Entry {
     Entry {
         name: name.into(),
         class: Class::Block,
         step: Step::Cheap,
         disks: Disks::default(),
-        closure: vec![(number, false)],
+        plan: vec![Link::Own],
+        closure: vec![Link::Own],
+        blacklisted: false,
         aliases: aliases.iter().map(|alias| alias.to_string()).collect(),
         options: String::new(),
         blob: 0,
     }
+}
+
+/// Another module in a load order.
+fn link(index: usize, soft: bool) -> Link {
+    Link::Module { index, soft }
 }
 
 /// A table of something of everything: every class and step, closures, options, aliases of every form.
@@ -33,7 +41,7 @@ fn sample() -> Input {
         class: Class::ALL[number % Class::ALL.len()],
         step: Step::ALL[number % Step::ALL.len()],
         disks: Disks(number as u8),
-        closure: (0..number).map(|other| (other, other % 2 == 1)).chain([(number, false)]).collect(),
+        closure: (0..number).map(|other| link(other, other % 2 == 1)).chain([Link::Own]).collect(),
         aliases: vec![
             format!("pci:v00008086d{number:08X}sv*sd*bc*sc*i*"),
             format!("usb:v13FDp{number:04X}d0[0-2]*dc*dsc*dp*"),
@@ -43,7 +51,7 @@ fn sample() -> Input {
         ],
         options: if number.is_multiple_of(3) { format!("number={number} quiet") } else { String::new() },
         blob: 8 * number as u64 * 1_000_003,
-        ..entry(number, &format!("module_{number}"), &[])
+        ..entry(&format!("module_{number}"), &[])
     };
     Input {
         release: "6.9.0-test".into(),
@@ -51,6 +59,7 @@ fn sample() -> Input {
         build_id: (1..=20).collect(),
         cmdline: "root=LABEL=\"my root\" rw".into(),
         modules: (0..16).map(numbered).collect(),
+        configured: Vec::new(),
         builtin: vec!["proc".into(), "virtio_pci".into()],
     }
 }
@@ -89,7 +98,10 @@ fn everything_written_is_read_again() {
         assert_eq!((module.class, module.step, module.disks), (entry.class, entry.step, entry.disks), "{}", entry.name);
         assert_eq!(module.blob, entry.blob, "{}", entry.name);
         assert_eq!(table.options(id), entry.options.as_bytes(), "{}", entry.name);
-        let closure = entry.closure.iter().map(|&(other, soft)| Link::Module { module: ModuleId(other as u16), soft });
+        let closure = entry.closure.iter().map(|element| match element {
+            Link::Module { index, soft } => table::Link::Module { module: ModuleId(*index as u16), soft: *soft },
+            _ => table::Link::Module { module: id, soft: false },
+        });
         assert!(table.closure(id).eq(closure), "{}", entry.name);
         assert_eq!(table.find(entry.name.as_bytes()), Some(id));
     }
@@ -107,15 +119,15 @@ fn an_empty_table_is_a_table() {
 
 #[test]
 fn a_full_table_reads_to_its_last_module_and_one_more_is_refused() {
-    let named = |number: usize| entry(number, &format!("module_{number}"), &[]);
+    let named = |number: usize| entry(&format!("module_{number}"), &[]);
     let mut input = Input { modules: (0..MAX_MODULES).map(named).collect(), ..Input::default() };
     let last = MAX_MODULES - 1;
-    input.modules[0].closure = vec![(last, true), (0, false)];
+    input.modules[0].closure = vec![link(last, true), Link::Own];
     let bytes = write(&input).unwrap();
     let table = Table::open(&bytes).unwrap();
     assert_eq!(table.module_count(), MAX_MODULES);
     assert_eq!(table.find(format!("module_{last}").as_bytes()), Some(ModuleId(last as u16)));
-    assert_eq!(table.closure(ModuleId(0)).next(), Some(Link::Module { module: ModuleId(last as u16), soft: true }));
+    assert_eq!(table.closure(ModuleId(0)).next(), Some(table::Link::Module { module: ModuleId(last as u16), soft: true }));
 
     input.modules.push(named(MAX_MODULES));
     let expected = format!("{} modules are more than a table can hold ({MAX_MODULES}); choose fewer", MAX_MODULES + 1);
@@ -136,7 +148,7 @@ fn texts_are_whole_up_to_the_limit_and_refused_beyond() {
         |input, text| input.modules[0].aliases = vec![text],
     ];
     for set in set {
-        let mut input = Input { modules: vec![entry(0, "a", &[])], ..Input::default() };
+        let mut input = Input { modules: vec![entry("a", &[])], ..Input::default() };
         let longest = "x".repeat(LIMIT);
         set(&mut input, longest.clone());
         let bytes = write(&input).unwrap();
@@ -155,19 +167,19 @@ fn texts_are_whole_up_to_the_limit_and_refused_beyond() {
 #[test]
 fn numbers_that_do_not_fit_are_errors_that_name_the_module() {
     let refused = |change: fn(&mut Entry)| {
-        let mut input = Input { modules: vec![entry(0, "first", &[]), entry(1, "second", &[])], ..Input::default() };
+        let mut input = Input { modules: vec![entry("first", &[]), entry("second", &[])], ..Input::default() };
         change(&mut input.modules[1]);
         refusal(&input)
     };
     assert_eq!(
-        refused(|entry| entry.closure.push((2, false))),
+        refused(|entry| entry.closure.push(link(2, false))),
         "module second: its closure names module number 2 of 2"
     );
-    let too_long = refused(|entry| entry.closure.extend(std::iter::repeat_n((0, true), 65_536)));
+    let too_long = refused(|entry| entry.closure.extend(std::iter::repeat_n(link(0, true), 65_536)));
     assert!(too_long.starts_with("module second: "), "{too_long}");
     let crooked = refused(|entry| entry.blob = 12);
     assert_eq!(crooked, "module second: its blob does not begin at a multiple of 8");
-    let without_itself = refused(|entry| entry.closure = vec![(1, true)]);
+    let without_itself = refused(|entry| entry.closure = vec![link(0, true)]);
     assert_eq!(without_itself, "module second: its load order does not hold itself");
     let control = refused(|entry| entry.aliases = vec!["pci:v\u{4}".into()]);
     assert_eq!(control, "module second: its alias pci:v\\x04 holds control characters");

@@ -99,7 +99,7 @@ fn each_form_of_alias_is_found_by_its_names() {
         ("dell_quirk", &["dmi:*:svnDell*:pn*"]),
         ("nvmem", &["of:N*T*Cvendor,nvmem", "of:N*T*Cvendor,nvmemC*", "platform:nvmem\\*"]),
     ];
-    input.modules.extend(more.iter().zip(16..).map(|((name, aliases), number)| entry(number, name, aliases)));
+    input.modules.extend(more.iter().map(|(name, aliases)| entry(name, aliases)));
     let bytes = write(&input).unwrap();
     let (table, patterns) = (Table::open(&bytes).unwrap(), Patterns::of(&input));
     for (name, expected) in [
@@ -195,7 +195,7 @@ fn lookups_equal_plain_matching_of_made_up_patterns() {
     for _ in 0..12 {
         let module = |number: usize, random: &mut Random| Entry {
             aliases: (0..random.below(5)).map(|_| pattern(random)).collect(),
-            ..entry(number, &format!("m-{number}"), &[])
+            ..entry(&format!("m-{number}"), &[])
         };
         let input = Input { modules: (0..150).map(|n| module(n, &mut random)).collect(), ..Input::default() };
         let bytes = write(&input).unwrap();
@@ -215,11 +215,8 @@ fn lookups_equal_plain_matching_of_made_up_patterns() {
 
 /// All modules of a tree, as a table takes them.
 fn input_of(tree: &Tree) -> Input {
-    let module = |(number, module): (usize, &Module)| Entry {
-        aliases: module.aliases.clone(),
-        ..entry(number, &module.name, &[])
-    };
-    Input { modules: tree.modules.iter().enumerate().map(module).collect(), ..Input::default() }
+    let entry = |module: &Module| Entry { aliases: module.aliases.clone(), ..entry(&module.name, &[]) };
+    Input { modules: tree.modules.iter().map(entry).collect(), ..Input::default() }
 }
 
 #[test]
