@@ -68,12 +68,11 @@ struct Node {
     hard: OnceCell<Vec<usize>>,
     /// Itself and what it cannot be loaded without, all the way down; none if it cannot be loaded.
     needed: OnceCell<Option<BTreeSet<usize>>>,
-    soft: OnceCell<SoftDependencies>,
+    soft: OnceCell<Soft>,
 }
 
 /// The soft dependencies of one module.
-#[derive(Default)]
-struct SoftDependencies {
+struct Soft {
     before: Vec<SoftDependency>,
     after: Vec<SoftDependency>,
 }
@@ -197,11 +196,11 @@ impl<'a> Graph<'a> {
         Ok(hard)
     }
 
-    fn soft(&self, index: usize) -> &SoftDependencies {
+    fn soft(&self, index: usize) -> &Soft {
         self.nodes[index].soft.get_or_init(|| {
             let module = &self.tree.modules[index];
             let resolve = |names: &[String]| names.iter().map(|name| self.resolve_soft(index, name)).collect();
-            SoftDependencies { before: resolve(&module.soft_before), after: resolve(&module.soft_after) }
+            Soft { before: resolve(&module.soft_before), after: resolve(&module.soft_after) }
         })
     }
 

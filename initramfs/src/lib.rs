@@ -1,14 +1,16 @@
 //! The builder: makes initramfs images from a kernel's own modules, and inspects them.
 //!
 //! [`build`] tells the story; each step has a file of its own:
-//! [`kernel`] and [`tree`] read what the distribution ships, [`knowledge`] adds what no module says of itself,
+//! [`kernel`] and [`tree`] read what the distribution ships, [`config`] what the administrator says, [`knowledge`] adds what no module says of itself,
 //! [`select`] and [`closure`] choose and order, [`pack`] compresses, [`table`] writes what the loader looks things up
 //! in, [`archive`] and [`image`] put it all into the file that the kernel unpacks.
 
+pub mod aliases;
 pub mod archive;
 pub mod builtin;
 pub mod closure;
 pub mod compression;
+pub mod config;
 pub mod files;
 pub mod image;
 pub mod inspect;
@@ -32,6 +34,7 @@ use modstrap::cmdline::{COMMAND_LINE, Words};
 
 use crate::archive::Archive;
 use crate::closure::Link;
+use crate::config::Config;
 use crate::kernel::Kernel;
 use crate::knowledge::Knowledge;
 use crate::module::Machine;
@@ -56,6 +59,8 @@ pub struct Request {
     pub with_net: bool,
     /// Modules to add, by name or alias.
     pub include: Vec<String>,
+    /// Directories of modprobe.d, or files as they hold; of two files of one name that of the first counts.
+    pub modprobe_d: Vec<PathBuf>,
     /// Where firmware files lie, as /lib/firmware; none are put in without.
     pub firmware: Option<PathBuf>,
     /// Further files.
@@ -110,7 +115,9 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     image::check_output(output)?;
     let Inputs { loader, early, mut archive, mtime } = Inputs::read(request)?;
     let kernel = Kernel::read(&request.kernel)?;
-    let tree = Tree::read(&request.modules, &kernel.release, &progress(request, "reading modules"))?;
+    let config = Config::read(&request.modprobe_d)?;
+    let mut tree = Tree::read(&request.modules, &kernel.release, &progress(request, "reading modules"))?;
+    tree.configure(config);
     let selection = Selection::new(&tree, &Knowledge::built_in()?, request)?;
     let vermagic = agreed_vermagic(&tree, &selection, &kernel, request)?;
     check_loader(&loader, &tree, request)?;
@@ -138,6 +145,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
         builtin: selection.builtin.into_iter().collect(),
         missing_firmware,
         without_interpreter: files::without_interpreter(&archive),
+        notes: tree.config.notes.iter().map(ToString::to_string).collect(),
         duplicates: tree.duplicates,
         dangling: tree.dangling,
     })
@@ -189,8 +197,7 @@ fn pack_selection(request: &Request, tree: &Tree, selection: &Selection) -> Resu
     pack::pack(members.len(), request.compress, &progress, |number| tree.content(members[number]))
 }
 
-/// The values of the table. Parameters, blacklists and masks of modprobe.d have their place here, in each entry's
-/// `options`, once the builder reads them.
+/// The values of the table.
 fn table_input(
     request: &Request,
     kernel: &Kernel,
@@ -213,10 +220,14 @@ fn table_input(
             plan: renumbered(&member.plan),
             closure: renumbered(&member.closure),
             aliases: module.aliases.clone(),
-            blacklisted: false,
-            options: String::new(),
+            blacklisted: tree.config.is_blacklisted(&module.name),
+            options: tree.config.options(&module.name),
             blob: place.offset,
         }
+    });
+    let configured = tree.config.aliases.iter().map(|(pattern, name)| table::Configured {
+        pattern: pattern.clone(),
+        module: tree.by_name(name).and_then(|index| numbers.get(&index).copied()),
     });
     table::Input {
         release: kernel.release.clone(),
@@ -224,7 +235,7 @@ fn table_input(
         build_id: kernel.build_id.clone(),
         cmdline: request.cmdline.clone(),
         modules: entries.collect(),
-        configured: Vec::new(),
+        configured: configured.collect(),
         builtin: tree.builtin.names.iter().cloned().collect(),
     }
 }

@@ -39,6 +39,41 @@ pub struct Module {
     pub vermagic: String,
 }
 
+/// What a `softdep` line names, in .modinfo and in modprobe.d alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SoftDependencies {
+    /// `pre:`, to be loaded before.
+    pub before: Vec<String>,
+    /// `post:`, to be loaded after.
+    pub after: Vec<String>,
+    /// What stands before either word, and what `weakdep` names: kmod loads it neither before nor after.
+    pub neither: Vec<String>,
+}
+
+impl SoftDependencies {
+    /// Reads what follows `softdep`, in modprobe.d also the module's name.
+    pub fn parse(text: &str) -> SoftDependencies {
+        let mut dependencies = SoftDependencies::default();
+        let mut list = &mut dependencies.neither;
+        for word in text.split_whitespace() {
+            match word {
+                "pre:" => list = &mut dependencies.before,
+                "post:" => list = &mut dependencies.after,
+                name => list.push(normal(name)),
+            }
+        }
+        dependencies
+    }
+
+    /// These and `other` ones.
+    pub(crate) fn and(mut self, other: &SoftDependencies) -> SoftDependencies {
+        self.before.extend_from_slice(&other.before);
+        self.after.extend_from_slice(&other.after);
+        self.neither.extend_from_slice(&other.neither);
+        self
+    }
+}
+
 impl Module {
     /// Reads the module in `bytes` (no longer compressed), the content of `path`.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Module> {
@@ -75,7 +110,7 @@ impl Module {
         let Some((key, value)) = line.split_once('=') else { return };
         match key {
             "depends" => self.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(normal)),
-            "softdep" => self.read_softdep(value),
+            "softdep" => self.add_soft(&SoftDependencies::parse(value)),
             "weakdep" => self.weak.extend(value.split_whitespace().map(normal)),
             "alias" => self.aliases.push(value.to_string()),
             "firmware" => self.firmware.push(value.to_string()),
@@ -84,15 +119,11 @@ impl Module {
         }
     }
 
-    fn read_softdep(&mut self, value: &str) {
-        let mut list = &mut self.weak;
-        for word in value.split_whitespace() {
-            match word {
-                "pre:" => list = &mut self.soft_before,
-                "post:" => list = &mut self.soft_after,
-                name => list.push(normal(name)),
-            }
-        }
+    /// Adds soft dependencies to those that it has.
+    pub(crate) fn add_soft(&mut self, dependencies: &SoftDependencies) {
+        self.soft_before.extend_from_slice(&dependencies.before);
+        self.soft_after.extend_from_slice(&dependencies.after);
+        self.weak.extend_from_slice(&dependencies.neither);
     }
 
     /// A module called as its file is, that states nothing but this.

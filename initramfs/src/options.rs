@@ -19,6 +19,10 @@ pub struct Options {
     /// Add a module and what it needs
     #[arg(long, value_name = "NAME")]
     include: Vec<String>,
+    /// Heed what modprobe.d says: parameters, aliases, blacklists and soft dependencies from this directory or file, such
+    /// as /etc/modprobe.d. Of two files of one name the first counts. Nothing is read unless given
+    #[arg(long, value_name = "DIR")]
+    modprobe_d: Vec<PathBuf>,
     /// Add the firmware that the modules may ask for, from here
     #[arg(long, value_name = "DIR")]
     firmware: Option<PathBuf>,
@@ -61,6 +65,7 @@ impl Options {
             hardware: self.hardware.clone(),
             with_net: self.with.contains(&With::Net),
             include: self.include.clone(),
+            modprobe_d: self.modprobe_d.clone(),
             firmware: self.firmware.clone(),
             files: self.file.iter().map(|text| FileSpec::parse(text)).collect(),
             early: self.early.clone(),

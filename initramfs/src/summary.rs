@@ -35,6 +35,8 @@ pub struct Summary {
     pub image_bytes: u64,
     /// What was asked for and is part of the kernel itself.
     pub builtin: Vec<String>,
+    /// What in modprobe.d is not honoured, with file and line.
+    pub notes: Vec<String>,
     /// Names that several files had, and which was taken.
     pub duplicates: Vec<Duplicate>,
     /// Links in the module tree to files that are not there.
@@ -61,6 +63,9 @@ impl fmt::Display for Summary {
         )?;
         if !self.builtin.is_empty() {
             writeln!(f, "built in  {}", self.builtin.join(" "))?;
+        }
+        for note in &self.notes {
+            writeln!(f, "config    {note}")?;
         }
         for Duplicate { name, taken, passed_over } in &self.duplicates {
             let passed_over: Vec<String> = passed_over.iter().map(|path| path.display().to_string()).collect();

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
-use modstrap::table::glob;
 use rayon::prelude::*;
 
+use crate::aliases::Aliases;
 use crate::builtin::{Builtin, read_if_present};
+use crate::config::Config;
 use crate::module::{Module, normal, read_file};
 use crate::search::Search;
 
@@ -25,10 +26,13 @@ pub struct Tree {
     pub duplicates: Vec<Duplicate>,
     /// Links to modules that are not there.
     pub dangling: Vec<PathBuf>,
+    /// What modprobe.d says.
+    pub config: Config,
     by_name: HashMap<String, usize>,
-    /// Aliases without a wildcard, and who answers to them; the others, in order.
-    literals: HashMap<String, Vec<usize>>,
-    patterns: Vec<(String, usize)>,
+    aliases: Aliases<usize>,
+    builtin_aliases: Aliases<String>,
+    /// Those of modprobe.d, with the name that each stands for.
+    configured: Aliases<String>,
 }
 
 /// A module name that several files had.
@@ -55,6 +59,22 @@ impl Found {
     /// Whether nobody does.
     pub fn is_empty(&self) -> bool {
         self.modules.is_empty() && self.builtin.is_empty()
+    }
+
+    /// Both together.
+    fn and(mut self, other: Found) -> Found {
+        self.modules.extend(other.modules);
+        self.builtin.extend(other.builtin);
+        self.sorted()
+    }
+
+    /// Each once.
+    fn sorted(mut self) -> Found {
+        self.modules.sort_unstable();
+        self.modules.dedup();
+        self.builtin.sort_unstable();
+        self.builtin.dedup();
+        self
     }
 }
 
@@ -108,18 +128,39 @@ impl Tree {
         dangling: Vec<PathBuf>,
     ) -> Tree {
         let by_name = modules.iter().enumerate().map(|(index, module)| (module.name.clone(), index)).collect();
-        let mut literals: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut patterns = Vec::new();
-        for (index, module) in modules.iter().enumerate() {
-            for alias in module.aliases.iter().map(|alias| normal(alias)) {
-                if alias.contains(['*', '?', '[', '\\']) {
-                    patterns.push((alias, index));
-                } else {
-                    literals.entry(alias).or_default().push(index);
-                }
-            }
+        let of_module = |(index, module): (usize, &'_ Module)| {
+            module.aliases.iter().map(move |alias| (alias.clone(), index)).collect::<Vec<_>>()
+        };
+        Tree {
+            aliases: modules.iter().enumerate().flat_map(of_module).collect(),
+            builtin_aliases: builtin.aliases.iter().cloned().collect(),
+            configured: Aliases::default(),
+            config: Config::default(),
+            directory,
+            modules,
+            builtin,
+            duplicates,
+            dangling,
+            by_name,
         }
-        Tree { directory, modules, builtin, duplicates, dangling, by_name, literals, patterns }
+    }
+
+    /// Merges what modprobe.d says into what the modules say of themselves.
+    pub fn configure(&mut self, mut config: Config) {
+        for module in &mut self.modules {
+            module.add_soft(&config.soft(&module.name));
+        }
+        self.configured = config.aliases.iter().cloned().collect();
+        config.note_lost_options(|name| match name {
+            name if self.by_name(name).is_some() => None,
+            name if self.is_builtin(name) => {
+                Some("it is built into the kernel; give NAME.PARAMETER= on the command line")
+            }
+            name => {
+                (!self.find(name).is_empty()).then_some("an alias has no parameters of its own here; name the module")
+            }
+        });
+        self.config = config;
     }
 
     /// The module of this name.
@@ -132,26 +173,36 @@ impl Tree {
         self.builtin.names.contains(&normal(name))
     }
 
-    /// Who answers to `name`: the module of that name, else whatever has a matching alias.
+    /// Who answers to `name`, in the order in which kmod asks, the first who does: aliases of modprobe.d, the module of
+    /// that name, the modules' aliases, what is built in by name, what is built in by alias. An alias of modprobe.d that
+    /// stands for nothing (`off`) is an answer too, and an empty one.
     pub fn find(&self, name: &str) -> Found {
-        if let Some(index) = self.by_name(name) {
-            return Found { modules: vec![index], builtin: Vec::new() };
-        }
         let name = normal(name);
-        if self.is_builtin(&name) {
-            return Found { modules: Vec::new(), builtin: vec![name] };
+        let mut configured = self.configured.matching(&name).peekable();
+        if configured.peek().is_some() {
+            return configured.map(|target| self.named(target)).fold(Found::default(), Found::and);
         }
-        let matches = |pattern: &str| glob::matches(pattern.as_bytes(), name.as_bytes());
-        let mut modules = self.literals.get(&name).cloned().unwrap_or_default();
-        modules.extend(self.patterns.iter().filter(|(pattern, _)| matches(pattern)).map(|(_, index)| *index));
-        modules.sort_unstable();
-        modules.dedup();
-        let aliases = self.builtin.aliases.iter();
-        let mut builtin: Vec<String> =
-            aliases.filter(|(alias, _)| matches(&normal(alias))).map(|(_, module)| module.clone()).collect();
-        builtin.sort_unstable();
-        builtin.dedup();
-        Found { modules, builtin }
+        let by_name = self.by_name(&name).map(|index| vec![index]);
+        let modules = by_name.unwrap_or_else(|| self.aliases.matching(&name).copied().collect());
+        if !modules.is_empty() {
+            return Found { modules, builtin: Vec::new() }.sorted();
+        }
+        match self.named(&name) {
+            found if found.is_empty() => {
+                let builtin = self.builtin_aliases.matching(&name).cloned().collect();
+                Found { modules: Vec::new(), builtin }.sorted()
+            }
+            found => found,
+        }
+    }
+
+    /// Who is called `name`.
+    fn named(&self, name: &str) -> Found {
+        match self.by_name(name) {
+            Some(index) => Found { modules: vec![index], builtin: Vec::new() },
+            None if self.is_builtin(name) => Found { modules: Vec::new(), builtin: vec![name.to_string()] },
+            None => Found::default(),
+        }
     }
 
     /// Names of the tree or the kernel that look like `name`, the likest first.

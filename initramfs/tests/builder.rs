@@ -194,6 +194,50 @@ fn every_line_of_soft_dependencies_counts_and_failures_do_not_matter() {
 }
 
 #[test]
+fn a_choice_among_providers_takes_all_of_them_along() {
+    let system = System::new();
+    system.module("kernel/fs/a.ko", "a", &["softdep=pre: crypto-sum sum-2 alone"]);
+    for name in ["one", "two"] {
+        let aliases = [&format!("depends=for_{name}"), "alias=crypto-sum", "alias=sum-2", "alias=crypto-sum-2"];
+        system.module(&format!("kernel/crypto/{name}.ko"), name, &aliases);
+        system.module(&format!("kernel/lib/for_{name}.ko"), &format!("for_{name}"), &[]);
+    }
+    system.module("kernel/crypto/alone.ko", "alone", &["alias=crypto-alone"]);
+    let image = system.build(&system.request_for("a\n")).unwrap();
+    let mut names = image.names();
+    names.sort();
+    assert_eq!(names, ["a", "alone", "for_one", "for_two", "one", "two"]);
+}
+
+#[test]
+fn modprobe_d_is_merged_into_the_image() {
+    let system = System::new();
+    for name in ["a", "b", "c"] {
+        system.module(&format!("kernel/fs/{name}.ko"), name, &["alias=fs-x", "alias=fs-y"]);
+    }
+    system.write("first/1.conf", "options a x=1\nsoftdep a post: b\nblacklist c\nalias fs-x off\noptions proc y\n");
+    system.write("second/1.conf", "options a hidden=1\n");
+    system.write("second/2.conf", "options a y=\"2 3\"\ninstall b /bin/true\nfrobnicate\noptions fs-y z\n");
+    let request = Request { modprobe_d: vec![system.path("nowhere")], ..system.request() };
+    assert_says(&system.failure(&request), &["--modprobe-d", "nowhere", "No such file"]);
+    let modprobe_d = vec![system.path("first"), system.path("second")];
+    let image = system.build(&Request { modprobe_d, ..system.request_for("a\nc\n") }).unwrap();
+    assert_eq!((image.closure("a").as_str(), image.options("a").as_str()), ("a [b]", "x=1 y=\"2 3\""));
+    let summary = image.summary.to_string();
+    assert_says(
+        &summary,
+        &[
+            "first/1.conf, line 5: options proc: it is built into the kernel",
+            "second/2.conf, line 2: commands are not run in an initramfs: install b /bin/true",
+            "second/2.conf, line 3: not a directive of modprobe.d, passed over: frobnicate",
+            "second/2.conf, line 4: options fs_y: an alias has no parameters of its own",
+        ],
+    );
+    let none = system.build(&system.request_for("a\n")).unwrap();
+    assert_eq!((none.closure("a"), none.options("a")), ("a".into(), String::new()));
+}
+
+#[test]
 fn what_a_soft_member_needs_is_soft_unless_the_module_needs_it_too() {
     let system = System::new();
     system.module("kernel/fs/a.ko", "a", &["depends=shared", "softdep=pre: s"]);

@@ -127,7 +127,10 @@ fn a_full_table_reads_to_its_last_module_and_one_more_is_refused() {
     let table = Table::open(&bytes).unwrap();
     assert_eq!(table.module_count(), MAX_MODULES);
     assert_eq!(table.find(format!("module_{last}").as_bytes()), Some(ModuleId(last as u16)));
-    assert_eq!(table.closure(ModuleId(0)).next(), Some(table::Link::Module { module: ModuleId(last as u16), soft: true }));
+    assert_eq!(
+        table.closure(ModuleId(0)).next(),
+        Some(table::Link::Module { module: ModuleId(last as u16), soft: true })
+    );
 
     input.modules.push(named(MAX_MODULES));
     let expected = format!("{} modules are more than a table can hold ({MAX_MODULES}); choose fewer", MAX_MODULES + 1);

@@ -128,6 +128,19 @@ impl Image {
         })
     }
 
+    /// The parameters of a module.
+    pub fn options(&self, name: &str) -> String {
+        self.with_table(|table| {
+            let id = table.modules().find(|id| table.name(*id).as_bytes() == name.as_bytes()).expect(name);
+            text(table.options(id))
+        })
+    }
+
+    /// Whether no alias loads a module.
+    pub fn is_blacklisted(&self, name: &str) -> bool {
+        self.with_table(|table| table.module(table.find(name.as_bytes()).expect(name)).blacklisted)
+    }
+
     /// The content of a module as the loader would decode it.
     pub fn content(&self, name: &str) -> Vec<u8> {
         let blobs = self.file(BLOBS_PATH).unwrap();
