@@ -126,7 +126,7 @@ impl Config {
         match word {
             "alias" => self.aliases.push((key, checked(split(value).0)?)),
             "options" if value.matches('"').count() % 2 == 1 => return Err("a quote is not closed, passed over"),
-            "options" => self.options.push(Options { name: key, text: value.into(), place: place.clone() }),
+            "options" => self.options.push(Options { name: key, text: value.replace('\t', " "), place: place.clone() }),
             "blacklist" => drop(self.blacklist.insert(key)),
             "softdep" => self.soft.push((key, SoftDependencies::parse(value))),
             "weakdep" => {

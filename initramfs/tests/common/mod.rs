@@ -179,6 +179,11 @@ fn text(bytes: &[u8]) -> String {
 
 /// A relocatable object that says what a module says of itself.
 pub fn compile(name: &str, release: &str, info: &[&str]) -> Vec<u8> {
+    compile_with(name, release, info, "")
+}
+
+/// The same with further lines of C.
+pub fn compile_with(name: &str, release: &str, info: &[&str], code: &str) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let (source, object) = (directory.path().join("module.c"), directory.path().join("module.ko"));
     let lines = info.iter().map(|line| format!("\"{line}\\0\"")).collect::<Vec<_>>().join(" ");
@@ -186,7 +191,7 @@ pub fn compile(name: &str, release: &str, info: &[&str]) -> Vec<u8> {
         "__attribute__((section(\".modinfo\"), used)) static const char info[] = \
          {lines} \"vermagic={release} SMP preempt mod_unload modversions \\0\";\n\
          __attribute__((section(\".gnu.linkonce.this_module\"), used)) static struct {{\n\
-         int state; void *next, *previous; char name[56]; char rest[512]; }} this_module = {{ .name = \"{name}\" }};\n"
+         int state; void *next, *previous; char name[56]; char rest[512]; }} this_module = {{ .name = \"{name}\" }};\n{code}\n"
     );
     std::fs::write(&source, program).unwrap();
     let gcc = Command::new("gcc").arg("-c").arg(&source).arg("-o").arg(&object).output().expect("gcc; install it");
