@@ -210,23 +210,17 @@ impl<'a> Graph<'a> {
         providers.retain(|&provider| provider != of && self.is_loadable(provider));
         let on_request =
             self.knowledge.on_request(&self.tree.modules[of]).any(|word| algorithm(word) == algorithm(name));
-        let at_boot = if on_request {
-            AtBoot::OnRequest
-        } else if providers.len() > 1 && self.is_algorithm(name, &providers) {
-            AtBoot::Best(name.to_string())
-        } else {
-            AtBoot::All
-        };
+        let at_boot = if on_request { AtBoot::OnRequest } else { self.choice(name, &providers) };
         SoftDependency { providers, at_boot }
     }
 
-    /// Whether `name` is a cryptographic algorithm, of which any one of `providers` is enough.
-    fn is_algorithm(&self, name: &str, providers: &[usize]) -> bool {
-        let provides = |alias: &str| {
-            let providing = self.tree.find(alias).modules;
-            providers.iter().all(|provider| providing.contains(provider))
-        };
-        name.starts_with(CRYPTO) || provides(&format!("{CRYPTO}{name}"))
+    /// Any one of several modules is enough where they are the providers of a cryptographic algorithm. Modules name it
+    /// with or without the kernel's prefix; here it always has it.
+    fn choice(&self, name: &str, providers: &[usize]) -> AtBoot {
+        let alias = format!("{CRYPTO}{}", algorithm(name));
+        let mut all = self.tree.find(&alias).modules;
+        all.retain(|&provider| self.is_loadable(provider));
+        if providers.len() > 1 && all == providers { AtBoot::Best(alias) } else { AtBoot::All }
     }
 
     fn name(&self, index: usize) -> &str {
