@@ -210,6 +210,16 @@ fn a_choice_among_providers_takes_all_of_them_along() {
 }
 
 #[test]
+fn what_the_kernel_asks_for_is_in_the_image_and_not_loaded_ahead() {
+    let system = System::new();
+    system.module("kernel/fs/btrfs/btrfs.ko", "btrfs", &["softdep=pre: crypto-crc32c", "softdep=pre: xxhash64"]);
+    system.module("kernel/crypto/crc32c.ko", "crc32c", &["alias=crypto-crc32c"]);
+    system.module("kernel/crypto/xxhash_generic.ko", "xxhash_generic", &["alias=crypto-xxhash64", "alias=xxhash64"]);
+    let image = system.build(&system.request_for("btrfs\n")).unwrap();
+    assert_eq!((image.closure("btrfs").as_str(), image.names().len()), ("[crc32c] btrfs", 3));
+}
+
+#[test]
 fn modprobe_d_is_merged_into_the_image() {
     let system = System::new();
     for name in ["a", "b", "c"] {

@@ -30,7 +30,7 @@ boots! {
 }
 
 /// The guest of a disk whose tree has the init that shows files, at `/etc/show` and behind absolute and relative links.
-fn shown(scratch: &Scratch, image: &Image, kind: FileSystem, words: &str) -> Result<Finished> {
+pub(crate) fn shown(scratch: &Scratch, image: &Image, kind: FileSystem, words: &str) -> Result<Finished> {
     let tree = scratch.tree()?;
     add_program(&tree, "etc/show", SHOW.replace("@MARKER@", MARKER))?;
     std::os::unix::fs::symlink("/bin/relative", tree.join("sbin/link"))?;

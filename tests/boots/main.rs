@@ -13,6 +13,7 @@ mod hotplug;
 mod image;
 mod inside;
 mod log;
+mod orders;
 mod requests;
 mod shares;
 
