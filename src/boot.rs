@@ -13,7 +13,7 @@ use crate::helper::Requests;
 use crate::kernel;
 use crate::machine::{Machine, Running};
 use crate::module::{Loading, Modules};
-use crate::report::Log;
+use crate::report::{Level, Log};
 use crate::root::{Pace, RootSpec, Search};
 use crate::sys::{FileMap, Program};
 use crate::table::Table;
@@ -46,11 +46,14 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
     let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
     let cmdline = CommandLine::parse(words.as_bytes());
     *on_fail = cmdline.on_fail;
+    if let Some(word) = cmdline.odd {
+        log.say(Level::Warning, &[b"no meaning is known of the word ", word]);
+    }
     kernel::check(&table, &cmdline, log)?;
 
     let blobs = image_file(BLOBS_PATH, log)?;
     let requests = Requests::begin();
-    let mut modules = Modules::new(&table, &cmdline, Running { blobs: &blobs, claims: None }, Loading::Boot);
+    let mut modules = Modules::new(&table, &cmdline, Running::new(&blobs, None), Loading::Boot);
     reach_root(&cmdline, &mut modules, log)?;
     let init = handoff::find_init(&cmdline, log)?;
     requests.end(log);

@@ -12,7 +12,7 @@ use crate::device::{Driverless, disks, driverless};
 use crate::helper;
 use crate::machine::Machine;
 use crate::module::Modules;
-use crate::report::{Level, Line, Log, push_errno};
+use crate::report::{Level, Line, Log, push_errno, push_sentence};
 use crate::root::mount::MOUNT_POINT;
 use crate::root::search::describe;
 use crate::sys::{Program, console, exit};
@@ -79,13 +79,7 @@ impl Log {
     #[inline(never)]
     pub fn fail_as(&mut self, problem: Problem, subject: &[u8], detail: &[u8], errno: Option<Errno>) -> Failure {
         self.reason = Line::new();
-        for &byte in problem.pattern() {
-            match byte {
-                b'%' => self.reason.push(subject),
-                b'&' => self.reason.push(detail),
-                byte => self.reason.push(&[byte]),
-            }
-        }
+        push_sentence(&mut self.reason, problem.pattern(), subject, detail);
         if let Some(errno) = errno {
             self.reason.push(b": ");
             push_errno(&mut self.reason, b"", errno);
@@ -156,7 +150,7 @@ pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
             }
         }
     });
-    for &failed in modules.failed() {
+    for failed in modules.failed() {
         modules.say_failed(failed, Level::Error, log);
     }
     helper::tell(Level::Error, log);

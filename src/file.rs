@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::{self, Access, CWD, Mode, OFlags, RawDir, readlinkat_raw};
 use rustix::io;
 
@@ -19,13 +20,20 @@ const DIRECTORY_BUFFER: usize = 2048;
 /// Reads a file from its start into `buffer`, as far as it fits. One that cannot be read is as good as empty.
 #[inline(never)]
 pub fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
+    match fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => read_on(&file, buffer),
+        Err(_) => b"",
+    }
+}
+
+/// Reads an open file from where it stands, as far as it fits and does not have to be waited for.
+#[inline(never)]
+pub fn read_on<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> &'b [u8] {
     let mut length = 0;
-    if let Ok(file) = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-        while let Some(space) = buffer.get_mut(length..) {
-            match io::read(&file, space) {
-                Ok(count) if count > 0 => length += count,
-                _ => break,
-            }
+    while let Some(space) = buffer.get_mut(length..) {
+        match io::read(file, space) {
+            Ok(count) if count > 0 => length += count,
+            _ => break,
         }
     }
     buffer.get(..length).unwrap_or_default()

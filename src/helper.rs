@@ -73,7 +73,7 @@ fn load(name: &[u8], words: &[u8], claims: Option<BorrowedFd>, log: &mut Log) ->
     let Ok(table) = Table::view(&table) else { return Answer::Failed };
     let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
     let cmdline = CommandLine::parse(words.as_bytes());
-    Modules::new(&table, &cmdline, Running { blobs: &blobs, claims }, Loading::Request(name)).load_named(name, log)
+    Modules::new(&table, &cmdline, Running::new(&blobs, claims), Loading::Request(name)).load_named(name, log)
 }
 
 fn open_unanswered() -> Option<OwnedFd> {

@@ -2,8 +2,10 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{self, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::system::init_module;
 
 use crate::device;
@@ -52,14 +54,29 @@ pub trait Machine {
 
     /// Hands the module whose blob begins at `blob` to the kernel.
     fn insert(&mut self, name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal>;
+
+    /// Calls `visit` with each line that the kernel has logged since the last insertion began, which was refused with
+    /// `errno`. If that speaks of a policy, settings follow: whether modules are switched off (0 or 1), and the names of
+    /// the security modules.
+    fn evidence(&self, errno: Errno, visit: &mut dyn FnMut(&[u8])) {
+        let _ = (errno, visit);
+    }
 }
 
 /// The machine that this program runs on.
 pub struct Running<'a> {
-    /// The blob file.
-    pub blobs: &'a [u8],
-    /// The file in which those who load modules at the same time claim them, a byte for each.
-    pub claims: Option<BorrowedFd<'a>>,
+    blobs: &'a [u8],
+    claims: Option<BorrowedFd<'a>>,
+    kmsg: Option<OwnedFd>,
+}
+
+impl<'a> Running<'a> {
+    /// The machine, the blob file of the modules that it may get, and the file in which those who load modules at the
+    /// same time claim them, a byte for each.
+    pub fn new(blobs: &'a [u8], claims: Option<BorrowedFd<'a>>) -> Self {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Running { blobs, claims, kmsg: fs::open(c"/dev/kmsg", flags, Mode::empty()).ok() }
+    }
 }
 
 impl Machine for Running<'_> {
@@ -100,6 +117,9 @@ impl Machine for Running<'_> {
     #[inline(never)]
     fn insert(&mut self, _name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal> {
         let blob = Blob::at(self.blobs, blob).ok_or(Refusal::Corrupt)?;
+        if let Some(kmsg) = &self.kmsg {
+            let _ = fs::seek(kmsg, SeekFrom::End(0));
+        }
         let result = match blob.stored() {
             Some(image) => init_module(image, parameters),
             None => {
@@ -109,5 +129,35 @@ impl Machine for Running<'_> {
             }
         };
         result.map_err(Refusal::Kernel)
+    }
+
+    #[inline(never)]
+    fn evidence(&self, errno: Errno, visit: &mut dyn FnMut(&[u8])) {
+        if let Some(kmsg) = &self.kmsg {
+            for record in file::read_on(kmsg, &mut [0; LOG]).split(|&byte| byte == b'\n') {
+                let head = record.iter().take_while(|&&byte| byte != b';').count();
+                visit(record.get(head + 1..).unwrap_or_default());
+            }
+        }
+        if matches!(errno, Errno::PERM | Errno::ACCESS) {
+            read_policy(visit);
+        }
+    }
+}
+
+/// How much is read of what the kernel logs during one insertion, in bytes. Each record has a head, a semicolon and a
+/// line (Documentation/ABI/testing/dev-kmsg).
+const LOG: usize = 8192;
+
+/// Calls `visit` with the settings that forbid modules.
+fn read_policy(visit: &mut dyn FnMut(&[u8])) {
+    const SECURITY: &CStr = c"/sys/kernel/security";
+    // Where it is mounted already, the kernel refuses to do so again.
+    let mounted = mount(c"securityfs", SECURITY, c"securityfs", MountFlags::empty(), None);
+    for path in [c"/proc/sys/kernel/modules_disabled", c"/sys/kernel/security/lsm"] {
+        visit(file::read(path, &mut [0; 200]).trim_ascii_end());
+    }
+    if mounted.is_ok() {
+        let _ = unmount(SECURITY, UnmountFlags::empty());
     }
 }

@@ -80,6 +80,18 @@ impl Log {
     }
 }
 
+/// Adds a sentence with `subject` where it has `%`, and `detail` where it has `&`.
+#[inline(never)]
+pub fn push_sentence(line: &mut Line, sentence: &'static [u8], subject: &[u8], detail: &[u8]) {
+    for byte in sentence {
+        line.push(match byte {
+            b'%' => subject,
+            b'&' => detail,
+            byte => core::slice::from_ref(byte),
+        });
+    }
+}
+
 /// Adds what an error number means, by the first list that knows it, and the number for those who search for it. The
 /// lists are of [`entry`]'s form; the numbers are those of all architectures but MIPS and its like, on which errors from
 /// 35 on are numbered otherwise and remain numbers.
@@ -107,11 +119,15 @@ pub fn push_errno(line: &mut Line, meanings: &'static [u8], errno: Errno) {
 \x6etimed out\0\
 \x75the file system is damaged or needs checking\0\
 \x7bno medium";
-    let number = errno.raw_os_error().unsigned_abs();
-    let mark = u8::try_from(number).unwrap_or(u8::MAX);
-    let meaning = entry(meanings, mark).or_else(|| entry(COMMON, mark)).unwrap_or(b"error");
-    line.push(meaning);
+    let is_known = |number: &u8| *number < 35 || !cfg!(any(target_arch = "mips", target_arch = "mips64"));
+    let number = u8::try_from(errno.raw_os_error()).ok().filter(is_known).unwrap_or(u8::MAX);
+    line.push(entry(meanings, number).or_else(|| entry(COMMON, number)).unwrap_or(b"error"));
+    push_number(line, errno);
+}
+
+/// Adds an error number.
+pub fn push_number(line: &mut Line, errno: Errno) {
     line.push(b" (errno ");
-    line.push_number(number.into());
+    line.push_number(errno.raw_os_error().unsigned_abs().into());
     line.push(b")");
 }

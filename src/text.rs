@@ -91,19 +91,22 @@ fn append_number(bytes: &mut VecView<u8>, number: u64) {
     append(bytes, Decimal::new(number).as_bytes());
 }
 
+/// The entries of a list, which end in NULs.
+pub fn entries(list: &'static [u8]) -> impl Iterator<Item = &'static [u8]> {
+    list.split(|&byte| byte == 0)
+}
+
 /// The entry of a list that a number marks: entries are a byte with the number, a text and a NUL. Where none has the
 /// number, nothing. As data such a list is a third of a table of pointers, and its search less than a table of jumps.
 #[inline(never)]
 pub fn entry(list: &'static [u8], number: u8) -> Option<&'static [u8]> {
-    list.split(|&byte| byte == 0)
-        .find_map(|entry| entry.split_first().filter(|(mark, _)| **mark == number))
-        .map(|(_, text)| text)
+    entries(list).find_map(|entry| entry.split_first().filter(|(mark, _)| **mark == number)).map(|(_, text)| text)
 }
 
 /// The place of a word in a list of words that end in NUL.
 #[inline(never)]
 pub fn place(list: &'static [u8], word: &[u8]) -> Option<usize> {
-    list.split(|&byte| byte == 0).position(|entry| entry == word)
+    entries(list).position(|entry| entry == word)
 }
 
 /// A number's decimal digits.

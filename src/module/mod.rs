@@ -1,23 +1,23 @@
 //! Modules: which to load and in which order, decoding them, inserting them, and what the kernel's refusals mean.
 
 mod codec;
-mod errno;
 mod inflate;
+mod refusal;
 
 use heapless::Vec;
 use rustix::io::Errno;
 
-use crate::cmdline::{CommandLine, Word};
+use crate::cmdline::CommandLine;
 use crate::file;
 use crate::machine::{Machine, Presence, Refusal};
-use crate::report::{Level, Line, Log};
+use crate::report::{Level, Line, Log, push_sentence};
 use crate::sys::{now, sleep};
 use crate::table::{Link, MAX_MODULES, ModuleId, Name, Table, glob};
 use crate::text::Text;
 
 pub use codec::Blob;
-use errno::push_refusal;
 pub use inflate::Corrupt;
+use refusal::push_refusal;
 
 /// The longest parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.
 type Parameters = Text<2048>;
@@ -50,8 +50,10 @@ pub enum Cause {
     Corrupt,
     /// Its parameters are longer than they may be.
     Parameters,
-    /// Something it depends on did not load.
+    /// Something it depends on did not load, or is masked.
     Dependency(ModuleId),
+    /// The command line keeps it out.
+    Masked,
     /// Somebody else is loading it, and may be waiting for us.
     Coming,
 }
@@ -66,12 +68,12 @@ impl From<Refusal> for Cause {
 }
 
 /// A module that did not load.
-#[derive(Clone, Copy, Debug)]
 pub struct Failed {
     /// The module.
     pub module: ModuleId,
     /// Why.
     pub cause: Cause,
+    sentence: Line,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -219,6 +221,10 @@ impl<'a, M: Machine> Modules<'a, M> {
 
     fn load_within(&mut self, module: ModuleId, soft: bool, depth: u8, log: &mut Log) {
         let Some(depth) = depth.checked_sub(1).filter(|_| self.state(module) == State::Untried) else { return };
+        // Nothing is loaded for what is masked.
+        if self.is_masked(module) {
+            return self.refuse(module, Cause::Masked, soft, log);
+        }
         let mut missing = None;
         for link in self.table.closure(module) {
             let (member, soft) = match link {
@@ -251,9 +257,16 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
     }
 
+    fn is_masked(&self, module: ModuleId) -> bool {
+        self.cmdline.masks(self.table.name(module).as_bytes()).is_some()
+    }
+
     /// Decodes one module and hands it to the kernel.
     #[inline(never)]
     fn insert(&mut self, id: ModuleId, log: &mut Log) -> Result<(), Cause> {
+        if self.is_masked(id) {
+            return Err(Cause::Masked);
+        }
         let name = self.table.name(id);
         let parameters = self.parameters(id, &name);
         if parameters.is_cut() {
@@ -317,51 +330,59 @@ impl<'a, M: Machine> Modules<'a, M> {
     #[inline(never)]
     fn parameters(&self, id: ModuleId, name: &Name) -> Parameters {
         let mut parameters = Parameters::of(&[self.table.options(id)]);
-        for Word { key, value } in self.cmdline.parameters(name.as_bytes()) {
+        for pieces in self.cmdline.parameters(name.as_bytes()) {
             if !parameters.as_bytes().is_empty() {
                 parameters.push(b" ");
             }
-            parameters.push(key);
-            if let Some(value) = value {
-                let quote: &[u8] = if value.iter().any(u8::is_ascii_whitespace) { b"\"" } else { b"" };
-                [b"=", quote, value, quote].iter().for_each(|part| parameters.push(part));
-            }
+            pieces.iter().for_each(|piece| parameters.push(piece));
         }
         parameters
     }
 
     fn refuse(&mut self, module: ModuleId, cause: Cause, soft: bool, log: &mut Log) {
-        let failed = Failed { module, cause };
         let level = match (soft, cause) {
-            // An accelerated provider that finds no such CPU is no failure: another provider follows.
-            (true, Cause::Kernel(Errno::NODEV)) => Level::Info,
-            (true, _) => Level::Warning,
+            // An accelerated provider that finds no such CPU is no failure: another provider follows. Nor is what the
+            // user wants.
+            (true, Cause::Kernel(Errno::NODEV) | Cause::Masked) => Level::Info,
+            (true, _) | (_, Cause::Masked) => Level::Warning,
             (false, _) => Level::Error,
         };
         // What lacks a symbol for now may get it from a module to come, and be needed in earnest then.
         if level != Level::Warning || cause != Cause::Kernel(Errno::NOENT) {
             self.set_state(module, State::Failed);
         }
+        let failed = Failed { module, cause, sentence: self.sentence(module, cause) };
+        self.say_failed(&failed, level, log);
         if level != Level::Info {
             let _ = self.failed.push(failed);
         }
-        self.say_failed(failed, level, log);
+    }
+
+    /// Which module has just not become part of the kernel, and why.
+    #[inline(never)]
+    fn sentence(&self, module: ModuleId, cause: Cause) -> Line {
+        let name = self.table.name(module);
+        let mut line = Line::of(&[b"module ", name.as_bytes(), b": "]);
+        let (sentence, subject): (&[u8], _) = match cause {
+            Cause::Kernel(errno) => {
+                push_refusal(&mut line, name.as_bytes(), errno, self.table, &self.machine);
+                return line;
+            }
+            Cause::Corrupt => (b"its packed bytes are damaged: build the image anew", module),
+            Cause::Coming => (b"it is just being loaded, and what loads it may wait for this very request", module),
+            Cause::Parameters => (b"its parameters are too long", module),
+            Cause::Masked => (b"& it", module),
+            Cause::Dependency(dependency) => (b"it needs %, which &", dependency),
+        };
+        let subject = self.table.name(subject);
+        let fate = self.cmdline.masks(subject.as_bytes()).unwrap_or(b"did not load");
+        push_sentence(&mut line, sentence, subject.as_bytes(), fate);
+        line
     }
 
     /// Says which module did not load, and why.
-    pub fn say_failed(&self, failed: Failed, level: Level, log: &mut Log) {
-        let mut line = Line::of(&[b"module ", self.table.name(failed.module).as_bytes(), b": "]);
-        match failed.cause {
-            Cause::Kernel(errno) => push_refusal(&mut line, errno),
-            Cause::Corrupt => line.push(b"its packed bytes are damaged: build the image anew"),
-            Cause::Coming => line.push(b"it is just being loaded, and what loads it may wait for this very request"),
-            Cause::Parameters => line.push(b"its parameters are too long"),
-            Cause::Dependency(module) => {
-                line.push(b"it needs this module, which did not load: ");
-                line.push(self.table.name(module).as_bytes());
-            }
-        }
-        log.say(level, &[line.as_bytes()]);
+    pub fn say_failed(&self, failed: &Failed, level: Level, log: &mut Log) {
+        log.say(level, &[failed.sentence.as_bytes()]);
     }
 
     fn state(&self, module: ModuleId) -> State {
