@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use rustix::process::getpid;
 
 use crate::cmdline::{COMMAND_LINE, CommandLine, OnFail};
-use crate::device::{Events, Stage, load_next_driver};
+use crate::device::{Stage, load_next_driver};
 use crate::failure::{self, Failure, Problem};
 use crate::file::{self, Path};
 use crate::handoff;
@@ -61,19 +61,20 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
 }
 
 /// Loads drivers, cheap ones first and no more than needed, until the root is there; mounts it.
-fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
+pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
     let root = cmdline.root.ok_or_else(|| log.fail(Problem::NoRoot, b""))?;
     let spec = RootSpec::parse(root, cmdline.root_type).ok_or_else(|| log.fail(Problem::RootForm, root))?;
     let mut search = Search::new(spec, cmdline);
     // The socket first: what happens while the devices are read is an event, and none falls between.
-    let events = Events::listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
+    modules.machine_mut().listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
 
-    let mut pace = Pace::begin(Stage::first(&spec), cmdline.patience);
+    let first = Stage::first(&spec, modules.machine().has_device_tree());
+    let mut pace = Pace::begin(first, cmdline.patience);
     while !search.mount(modules, log)? {
         if load_next_driver(pace.stage(), modules, log) {
-            pace.has_loaded();
-        } else if let Some(pause) = pace.next(root, log) {
-            search.note(events.wait(pause));
+            pace.has_loaded(modules.machine().now());
+        } else if let Some(pause) = pace.next(modules.machine().now(), root, log) {
+            modules.machine_mut().wait(pause);
         } else {
             failure::survey(modules, log);
             return Err(search.missing(root, log));

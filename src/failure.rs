@@ -8,13 +8,12 @@ use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::cmdline::OnFail;
-use crate::device::{Driverless, disks, driverless};
+use crate::device::{Driverless, driverless};
 use crate::helper;
 use crate::machine::Machine;
 use crate::module::Modules;
 use crate::report::{Level, Line, Log, push_errno, push_sentence};
 use crate::root::mount::MOUNT_POINT;
-use crate::root::search::describe;
 use crate::sys::{Program, console, exit};
 use crate::table::{Damage, glob};
 
@@ -132,9 +131,9 @@ impl From<Damage> for Problem {
 /// the image drives, and modules that did not load.
 pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
     let mut any = false;
-    disks(&mut |disk| {
+    modules.machine().disks(&mut |disk| {
         any = true;
-        log.say(Level::Error, &[b"seen: ", describe(disk).as_bytes()]);
+        log.say(Level::Error, &[b"seen: ", modules.machine().describe(disk).as_bytes()]);
         true
     });
     if !any {
@@ -153,7 +152,6 @@ pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
     for failed in modules.failed() {
         modules.say_failed(failed, Level::Error, log);
     }
-    helper::tell(Level::Error, log);
 }
 
 /// How many devices without a driver a report lists.
@@ -170,6 +168,7 @@ fn may_lead_to_a_disk(modalias: &[u8]) -> bool {
 
 /// Says why, as the last line, and ends.
 pub fn end(Failure(()): Failure, on_fail: OnFail, program: &mut Program, log: &mut Log) -> ! {
+    helper::tell(Level::Error, log);
     let sentence = log.reason.clone();
     if on_fail == OnFail::Shell {
         log.say(Level::Error, &[b"cannot boot: ", sentence.as_bytes(), b"; starting a shell"]);

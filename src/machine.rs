@@ -8,10 +8,14 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::system::init_module;
 
-use crate::device;
+use crate::device::{self, Disk, Events};
 use crate::file::{self, Path};
 use crate::module::{Blob, Corrupt};
-use crate::sys::{Buffer, lock_byte};
+use crate::report::Line;
+use crate::root::mount::MOUNT_POINT;
+use crate::root::superblock::FsKind;
+use crate::root::{self, Finder, RootSpec};
+use crate::sys::{self, Buffer, lock_byte};
 use crate::table::{ModuleId, fold};
 
 /// What the kernel has of a module.
@@ -34,7 +38,22 @@ pub enum Refusal {
     Corrupt,
 }
 
-/// What a boot needs to know of a machine and its kernel, and does to them.
+/// Why a module is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why<'a> {
+    /// A device asks for it: the device's path below /sys/devices.
+    Device(&'a [u8]),
+    /// It answers to this name, which the boot or the kernel asks for.
+    Name(&'a [u8]),
+    /// It is among those that answer to an alias of which a module needs one.
+    Choice(ModuleId, &'a [u8]),
+    /// A module cannot be loaded without it.
+    Dependency(ModuleId),
+    /// A module is better off with it.
+    Soft(ModuleId),
+}
+
+/// What a boot needs to know of a machine and its kernel, and does to them. Times are in milliseconds.
 pub trait Machine {
     /// Calls `visit` with the path below /sys/devices and the normalised modalias of each device that no driver has
     /// taken.
@@ -42,6 +61,9 @@ pub trait Machine {
 
     /// Calls `visit` with the normalised modalias of the processor, if it has one.
     fn processor(&self, visit: &mut dyn FnMut(&[u8]));
+
+    /// Whether a device tree describes it.
+    fn has_device_tree(&self) -> bool;
 
     /// What the kernel has of a module.
     fn presence(&self, name: &[u8]) -> Presence;
@@ -61,6 +83,37 @@ pub trait Machine {
     fn evidence(&self, errno: Errno, visit: &mut dyn FnMut(&[u8])) {
         let _ = (errno, visit);
     }
+
+    /// Takes note of why a module is about to be loaded, before its insertion or that of what it needs.
+    fn explain(&mut self, _module: ModuleId, _why: Why) {}
+
+    /// Begins to listen to what happens to devices.
+    fn listen(&mut self) -> Result<(), Errno>;
+
+    /// Waits until something happens to devices, at most so long.
+    fn wait(&mut self, limit: u64);
+
+    /// Lets so much time pass.
+    fn sleep(&mut self, time: u64);
+
+    /// The time since power-on.
+    fn now(&self) -> u64;
+
+    /// The root's disk, if it is there by now and can be read.
+    fn find(&mut self, root: &RootSpec) -> Option<Disk>;
+
+    /// Calls `visit` for each disk and partition that holds anything, in the order of their names, until it returns
+    /// false.
+    fn disks(&self, visit: &mut dyn FnMut(&Disk) -> bool);
+
+    /// What is on a disk, if it is known and the disk can be read.
+    fn file_system(&self, disk: &Disk) -> Option<FsKind>;
+
+    /// What a report says of a disk.
+    fn describe(&self, disk: &Disk) -> Line;
+
+    /// Mounts the root.
+    fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno>;
 }
 
 /// The machine that this program runs on.
@@ -68,6 +121,8 @@ pub struct Running<'a> {
     blobs: &'a [u8],
     claims: Option<BorrowedFd<'a>>,
     kmsg: Option<OwnedFd>,
+    events: Option<Events>,
+    finder: Finder,
 }
 
 impl<'a> Running<'a> {
@@ -75,7 +130,8 @@ impl<'a> Running<'a> {
     /// same time claim them, a byte for each.
     pub fn new(blobs: &'a [u8], claims: Option<BorrowedFd<'a>>) -> Self {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Running { blobs, claims, kmsg: fs::open(c"/dev/kmsg", flags, Mode::empty()).ok() }
+        let kmsg = fs::open(c"/dev/kmsg", flags, Mode::empty()).ok();
+        Running { blobs, claims, kmsg, events: None, finder: Finder::default() }
     }
 }
 
@@ -86,6 +142,10 @@ impl Machine for Running<'_> {
 
     fn processor(&self, visit: &mut dyn FnMut(&[u8])) {
         device::processor(visit);
+    }
+
+    fn has_device_tree(&self) -> bool {
+        file::exists(c"/sys/firmware/devicetree/base/compatible")
     }
 
     #[inline(never)]
@@ -142,6 +202,46 @@ impl Machine for Running<'_> {
         if matches!(errno, Errno::PERM | Errno::ACCESS) {
             read_policy(visit);
         }
+    }
+
+    fn listen(&mut self) -> Result<(), Errno> {
+        self.events = Some(Events::listen()?);
+        Ok(())
+    }
+
+    fn wait(&mut self, limit: u64) {
+        if self.events.as_ref().is_some_and(|events| events.wait(limit).forget) {
+            self.finder.forget();
+        }
+    }
+
+    fn sleep(&mut self, time: u64) {
+        sys::sleep(time);
+    }
+
+    fn now(&self) -> u64 {
+        sys::now()
+    }
+
+    fn find(&mut self, root: &RootSpec) -> Option<Disk> {
+        self.finder.find(root)
+    }
+
+    fn disks(&self, visit: &mut dyn FnMut(&Disk) -> bool) {
+        device::disks(visit);
+    }
+
+    fn file_system(&self, disk: &Disk) -> Option<FsKind> {
+        disk.superblock().map(|superblock| superblock.kind)
+    }
+
+    fn describe(&self, disk: &Disk) -> Line {
+        root::describe(disk)
+    }
+
+    fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno> {
+        let _ = fs::mkdir(MOUNT_POINT, Mode::from_raw_mode(0o755));
+        mount(source, MOUNT_POINT, kind, flags, options)
     }
 }
 

@@ -24,11 +24,21 @@ pub enum Level {
 
 /// The kernel log.
 pub struct Log {
-    kmsg: Option<OwnedFd>,
+    target: Target,
     lines: u8,
     begun: u64,
     /// Why the boot cannot go on: the sentence of the latest failure.
     pub reason: Line,
+}
+
+/// Where the lines of a log go.
+enum Target {
+    /// To standard error, which is the console.
+    Console,
+    /// To the kernel.
+    Kernel(OwnedFd),
+    /// To a file, in the form that the kernel takes.
+    File(OwnedFd),
 }
 
 /// The kernel lets ten lines pass for each time the log was opened and silently drops more for five seconds
@@ -38,7 +48,12 @@ const LINES_PER_OPENING: u8 = 8;
 impl Log {
     /// A log that is not open yet: its lines go to standard error, which is the console.
     pub fn begin() -> Log {
-        Log { kmsg: None, lines: 0, begun: now(), reason: Line::new() }
+        Log { target: Target::Console, lines: 0, begun: now(), reason: Line::new() }
+    }
+
+    /// A log whose lines go to a file, each behind its level in angle brackets.
+    pub fn to(file: OwnedFd) -> Log {
+        Log { target: Target::File(file), ..Log::begin() }
     }
 
     /// Opens the kernel log, now that /dev and /proc are there.
@@ -46,9 +61,11 @@ impl Log {
         let mut buffer = [0; 16];
         // Where the user switched it off, the kernel takes lines and throws them away: the console is left.
         let is_off = file::read(c"/proc/sys/kernel/printk_devkmsg", &mut buffer).starts_with(b"off");
-        self.kmsg =
-            if is_off { None } else { fs::open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok() };
         self.lines = 0;
+        self.target = Target::Console;
+        if !is_off && let Ok(file) = fs::open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            self.target = Target::Kernel(file);
+        }
     }
 
     /// How long ago, in milliseconds, the log was begun, and the boot with it.
@@ -59,12 +76,12 @@ impl Log {
     /// Writes one line, made of these parts. Labels and the like may hold anything: what could forge a line, or command
     /// a terminal, is written as '?'.
     pub fn say(&mut self, level: Level, parts: &[&[u8]]) {
-        if self.kmsg.is_some() && self.lines >= LINES_PER_OPENING {
+        if matches!(self.target, Target::Kernel(_)) && self.lines >= LINES_PER_OPENING {
             self.open();
         }
         self.lines = self.lines.saturating_add(1);
         let mut line = Line::new();
-        if self.kmsg.is_some() {
+        if !matches!(self.target, Target::Console) {
             line.push(&[b'<', b'0' + level as u8, b'>']);
         }
         line.push(b"modstrap: ");
@@ -75,7 +92,10 @@ impl Log {
         if let Some(last) = line.as_bytes_mut().last_mut() {
             *last = b'\n';
         }
-        let to = self.kmsg.as_ref().map_or(console(), OwnedFd::as_fd);
+        let to = match &self.target {
+            Target::Console => console(),
+            Target::Kernel(file) | Target::File(file) => file.as_fd(),
+        };
         let _ = io::write(to, line.as_bytes());
     }
 }

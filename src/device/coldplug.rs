@@ -5,7 +5,7 @@
 use core::cmp::Ordering;
 
 use crate::file::{self, Path};
-use crate::machine::Machine;
+use crate::machine::{Machine, Why};
 use crate::module::Modules;
 use crate::report::Log;
 use crate::root::RootSpec;
@@ -34,8 +34,9 @@ pub struct Stage {
 impl Stage {
     /// The first stage on the way to a root: of the drivers that can produce the name it was given, where it was given
     /// one, those that cost nothing.
-    pub fn first(spec: &RootSpec) -> Stage {
-        Stage { step: Step::Always, disks: spec.disks(), ..Stage::everything(spec) }
+    pub fn first(spec: &RootSpec, has_device_tree: bool) -> Stage {
+        let everything = Stage::everything(spec, has_device_tree);
+        Stage { step: Step::Always, disks: spec.disks(), ..everything }
     }
 
     /// The stage after this: the next step, and after the last one for names, all drivers.
@@ -51,13 +52,12 @@ impl Stage {
     }
 
     /// The last stage, which admits whatever this root may need.
-    pub fn everything(spec: &RootSpec) -> Stage {
+    pub fn everything(spec: &RootSpec, has_device_tree: bool) -> Stage {
         let classes: &[Class] = match spec {
             RootSpec::Share { .. } => &[Class::Bus, Class::Share],
             _ => &[Class::Bus, Class::Block],
         };
-        let suppliers_first = file::exists(c"/sys/firmware/devicetree/base/compatible");
-        Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first, classes }
+        Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first: has_device_tree, classes }
     }
 
     /// How long, in milliseconds, devices have to appear once drivers were asked in this stage: what probes in the
@@ -72,7 +72,8 @@ impl Stage {
         }
     }
 
-    fn admits(&self, module: &Module) -> bool {
+    /// Whether it admits a module.
+    pub fn admits(&self, module: &Module) -> bool {
         let in_step = match module.step {
             Step::Supplier => self.suppliers_first || self.step == Step::Supplier,
             step => step <= self.step,
@@ -104,6 +105,7 @@ pub fn load_next_driver(stage: &Stage, modules: &mut Modules<impl Machine>, log:
         });
     });
     if let Some((_, module)) = first {
+        modules.machine_mut().explain(module, Why::Device(path.as_bytes()));
         modules.load(module, log);
     }
     first.is_some()

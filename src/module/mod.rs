@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::cmdline::CommandLine;
 use crate::file;
-use crate::machine::{Machine, Presence, Refusal};
+use crate::machine::{Machine, Presence, Refusal, Why};
 use crate::report::{Level, Line, Log, push_sentence};
 use crate::sys::{now, sleep};
 use crate::table::{Link, MAX_MODULES, ModuleId, Name, Table, glob};
@@ -143,6 +143,11 @@ impl<'a, M: Machine> Modules<'a, M> {
         &self.machine
     }
 
+    /// The machine, to be changed.
+    pub fn machine_mut(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
     /// How many modules have been loaded.
     pub fn loaded(&self) -> u32 {
         self.loaded
@@ -166,10 +171,11 @@ impl<'a, M: Machine> Modules<'a, M> {
     /// Loads what answers to a name or an alias: of the providers of an algorithm the first that works, of others each,
     /// in the table's order.
     pub fn load_named(&mut self, name: &[u8], log: &mut Log) -> Answer {
-        self.load_answers(name, NESTING, log)
+        self.load_answers(name, None, NESTING, log)
     }
 
-    fn load_answers(&mut self, name: &[u8], depth: u8, log: &mut Log) -> Answer {
+    /// The same for a boot or the kernel, or for a module that needs such a choice.
+    fn load_answers(&mut self, name: &[u8], of: Option<ModuleId>, depth: u8, log: &mut Log) -> Answer {
         let mut name = file::Path::of(&[name]);
         glob::normalise(name.as_bytes_mut());
         let mut found: Vec<ModuleId, MATCHES> = Vec::new();
@@ -185,6 +191,7 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
         let mut answer = if found.is_empty() { Answer::Nobody } else { Answer::Failed };
         for &module in &found {
+            self.machine.explain(module, of.map_or(Why::Name(name.as_bytes()), |of| Why::Choice(of, name.as_bytes())));
             self.load_within(module, one_is_enough, depth, log);
             if self.state(module) == State::Loaded {
                 answer = Answer::Loaded;
@@ -229,7 +236,7 @@ impl<'a, M: Machine> Modules<'a, M> {
         for link in self.table.closure(module) {
             let (member, soft) = match link {
                 Link::Choice(alias) if missing.is_none() => {
-                    self.load_answers(alias, depth, log);
+                    self.load_answers(alias, Some(module), depth, log);
                     continue;
                 }
                 Link::Choice(_) => continue,
@@ -237,6 +244,9 @@ impl<'a, M: Machine> Modules<'a, M> {
             };
             match (self.state(member), missing) {
                 (State::Untried | State::Unsuited, None) => {
+                    if member != module {
+                        self.machine.explain(member, if soft { Why::Soft(module) } else { Why::Dependency(module) });
+                    }
                     if let Err(cause) = self.insert(member, log) {
                         self.refuse(member, cause, soft, log);
                     }

@@ -1,10 +1,8 @@
 //! Mounting the root: its type by content or as asked for, its options as mount(8) takes them.
 
-use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::MountFlags;
 
-use super::search::describe;
 use super::superblock::FsKind;
 use crate::cmdline::CommandLine;
 use crate::device::Disk;
@@ -33,19 +31,19 @@ pub fn disk(
     if let Some(kinds) = cmdline.root_type.filter(|kinds| *kinds != b"auto") {
         let mounted = first_that_mounts(&source, kinds, cmdline, modules, log);
         if mounted.is_err() {
-            log.say(Level::Error, &[b"seen: ", describe(disk).as_bytes()]);
+            log.say(Level::Error, &[b"seen: ", modules.machine().describe(disk).as_bytes()]);
         }
         return mounted;
     }
-    let Some(superblock) = disk.superblock() else {
+    let Some(found) = modules.machine().file_system(disk) else {
         return Err(log.fail(Problem::Unrecognised, source.as_bytes()));
     };
-    let kind = superblock.kind.name().as_bytes();
-    if !superblock.kind.is_mountable() {
+    let kind = found.name().as_bytes();
+    if !found.is_mountable() {
         return Err(log.fail_as(Problem::NotAFileSystem, source.as_bytes(), kind, None));
     }
     // ext4's driver mounts its older relatives too, and Debian's kernels have no other.
-    let kinds: &[u8] = match superblock.kind {
+    let kinds: &[u8] = match found {
         FsKind::Ext2 => b"ext2,ext4",
         FsKind::Ext3 => b"ext3,ext4",
         _ => kind,
@@ -80,7 +78,7 @@ fn as_kind(
 ) -> Result<(), Failure> {
     let has_module = load_module(kind, modules, log);
     let (flags, options) = options(cmdline, b"");
-    if let Err(errno) = mount_or_read_only(source, kind, flags, &options, log) {
+    if let Err(errno) = mount_or_read_only(source, kind, flags, &options, modules.machine_mut(), log) {
         let (problem, errno) = match errno {
             Errno::NODEV if has_module => (Problem::FileSystemModule, None),
             Errno::NODEV => (Problem::NoFileSystem, None),
@@ -105,7 +103,7 @@ pub fn share(
     let needed: &[u8] = if kind == b"9p" { b"trans=virtio,version=9p2000.L,msize=512000,cache=mmap" } else { b"" };
     let (flags, options) = options(cmdline, needed);
     let source = Path::of(&[tag]);
-    mount_or_read_only(&source, kind, flags, &options, log)?;
+    mount_or_read_only(&source, kind, flags, &options, modules.machine_mut(), log)?;
     say_mounted(&source, kind, modules, log);
     Ok(())
 }
@@ -132,14 +130,14 @@ fn mount_or_read_only(
     kind: &[u8],
     flags: MountFlags,
     options: &Options,
+    machine: &mut impl Machine,
     log: &mut Log,
 ) -> Result<(), Errno> {
     if options.is_cut() {
         return Err(Errno::NAMETOOLONG);
     }
-    let _ = rustix::fs::mkdir(MOUNT_POINT, Mode::from_raw_mode(0o755));
     let kind = Path::of(&[kind]);
-    let attempt = |flags| mount(source.as_c_str(), MOUNT_POINT, kind.as_c_str(), flags, options.as_c_str());
+    let mut attempt = |flags| machine.mount(source.as_c_str(), kind.as_c_str(), flags, options.as_c_str());
     match attempt(flags) {
         Err(Errno::ACCESS | Errno::ROFS) if !flags.contains(MountFlags::RDONLY) => {
             attempt(flags | MountFlags::RDONLY)?;

@@ -1,10 +1,9 @@
 //! The pace of a search for the root: stage after stage, each as long as its devices need to settle, and then a wait,
-//! bounded and never silent.
+//! bounded and never silent. Times are in milliseconds, by the machine's clock.
 
 use crate::cmdline::Patience;
 use crate::device::Stage;
 use crate::report::{Level, Line, Log};
-use crate::sys::now;
 
 /// Where a search stands.
 pub struct Pace {
@@ -26,21 +25,21 @@ impl Pace {
     }
 
     /// A driver was loaded: it may bring devices at once, or by and by.
-    pub fn has_loaded(&mut self) {
-        self.settled = now() + self.stage.settling();
+    pub fn has_loaded(&mut self, now: u64) {
+        self.settled = now + self.stage.settling();
     }
 
     /// How many milliseconds to wait for the next event; none when patience has run out. When all that was loaded has
     /// had its time the next stage begins; after the last one the root must come by itself, or by somebody's hand.
-    pub fn next(&mut self, root: &[u8], log: &mut Log) -> Option<u64> {
+    pub fn next(&mut self, now: u64, root: &[u8], log: &mut Log) -> Option<u64> {
         if let Some(wait) = &mut self.wait {
-            return wait.next(root, log);
+            return wait.next(now, root, log);
         }
-        let left = self.settled.saturating_sub(now());
+        let left = self.settled.saturating_sub(now);
         if left == 0 {
             match self.stage.next() {
                 Some(next) => self.stage = next,
-                None => self.wait = Some(Wait::begin(self.patience)),
+                None => self.wait = Some(Wait { begun: now, patience: self.patience, notice: 0 }),
             }
         }
         Some(left)
@@ -58,15 +57,10 @@ struct Wait {
 }
 
 impl Wait {
-    /// Begins to wait.
-    fn begin(patience: Patience) -> Wait {
-        Wait { begun: now(), patience, notice: 0 }
-    }
-
     /// How many milliseconds to wait for the next event; none when patience has run out. Says what is awaited from time
     /// to time.
-    fn next(&mut self, root: &[u8], log: &mut Log) -> Option<u64> {
-        let waited = now().saturating_sub(self.begun);
+    fn next(&mut self, now: u64, root: &[u8], log: &mut Log) -> Option<u64> {
+        let waited = now.saturating_sub(self.begun);
         let left = match self.patience {
             Patience::Forever => NOTICE,
             Patience::For(limit) => limit.checked_sub(waited).filter(|left| *left > 0)?,

@@ -1,41 +1,26 @@
-//! Finding the disk that `root=` means among those that are there.
+//! The search for the root: an attempt to mount it whenever it may have come.
 
-use heapless::Vec;
 use rustix::io::Errno;
 
 use super::mount;
-use super::spec::{RootSpec, means};
+use super::spec::RootSpec;
 use crate::cmdline::CommandLine;
-use crate::device::{Disk, DiskName, News, disks};
 use crate::failure::{Failure, Problem};
-use crate::file::Path;
 use crate::machine::Machine;
 use crate::module::Modules;
-use crate::report::{Level, Line, Log};
-use crate::sys::sleep;
+use crate::report::{Level, Log};
 
-/// How many disks are remembered as examined; of more than these each is examined again at every look.
-const EXAMINED: usize = 64;
-
-/// A search that goes on while disks appear: none is read twice.
+/// A search that goes on until the root is mounted.
 pub struct Search<'a> {
     spec: RootSpec<'a>,
     cmdline: &'a CommandLine<'a>,
-    examined: Vec<DiskName, EXAMINED>,
     refusal: Option<Errno>,
 }
 
 impl<'a> Search<'a> {
     /// A search for this root.
     pub fn new(spec: RootSpec<'a>, cmdline: &'a CommandLine<'a>) -> Self {
-        Search { spec, cmdline, examined: Vec::new(), refusal: None }
-    }
-
-    /// Takes note of what happened: a name may stand for another disk now.
-    pub fn note(&mut self, news: News) {
-        if news.forget {
-            self.examined.clear();
-        }
+        Search { spec, cmdline, refusal: None }
     }
 
     /// Mounts the root, if it is there by now. Whether it was.
@@ -46,114 +31,16 @@ impl<'a> Search<'a> {
             self.refusal = attempt.err();
             return Ok(attempt.is_ok());
         }
-        let Some(disk) = self.look().filter(Disk::is_readable) else { return Ok(false) };
-        pause(self.cmdline.root_delay, log);
-        mount::disk(&disk, self.cmdline, modules, log).map(|()| true)
-    }
-
-    /// The root's disk, if it is there by now.
-    fn look(&mut self) -> Option<Disk> {
-        match self.spec {
-            RootSpec::Name(name) => Disk::named(name),
-            RootSpec::Number { major, minor } => numbered(major, minor),
-            spec => self.examine(spec),
+        let Some(disk) = modules.machine_mut().find(&self.spec) else { return Ok(false) };
+        if self.cmdline.root_delay > 0 {
+            log.say(Level::Error, &[b"the root is there; pausing as rootdelay= asks"]);
+            modules.machine_mut().sleep(self.cmdline.root_delay);
         }
+        mount::disk(&disk, self.cmdline, modules, log).map(|()| true)
     }
 
     /// The failure of a search that found nothing.
     pub fn missing(&self, root: &[u8], log: &mut Log) -> Failure {
         log.fail_as(Problem::RootMissing, root, b"", self.refusal)
     }
-
-    /// Reads the disks that were not read yet, until one is the root.
-    fn examine(&mut self, spec: RootSpec) -> Option<Disk> {
-        let mut found = None;
-        disks(&mut |disk| {
-            // A disk that cannot be read yet is worth another look, and so is one whose neighbour is not there yet.
-            if self.examined.iter().any(|name| name.as_bytes() == disk.name()) || !disk.is_readable() {
-                return true;
-            }
-            found = matching(disk, spec);
-            let has_neighbour = matches!(spec, RootSpec::PartUuid(_, offset) if offset != 0);
-            if found.is_none() && !has_neighbour {
-                let _ = self.examined.push(Path::of(&[disk.name()]));
-            }
-            found.is_none()
-        });
-        found
-    }
-}
-
-/// `rootdelay=`: a pause that the user wants, and that is said.
-fn pause(milliseconds: u64, log: &mut Log) {
-    if milliseconds > 0 {
-        log.say(Level::Error, &[b"the root is there; pausing as rootdelay= asks"]);
-        sleep(milliseconds);
-    }
-}
-
-/// The disk of this number.
-fn numbered(major: u32, minor: u32) -> Option<Disk> {
-    let mut wanted = Path::new();
-    wanted.push_number(major.into());
-    wanted.push(b":");
-    wanted.push_number(minor.into());
-    let mut found = None;
-    disks(&mut |disk| {
-        if disk.device_number().as_bytes() == wanted.as_bytes() {
-            found = Some(disk.clone());
-        }
-        found.is_none()
-    });
-    found
-}
-
-/// The root, if this disk is it or leads to it.
-fn matching(disk: &Disk, spec: RootSpec) -> Option<Disk> {
-    let is_it = match spec {
-        RootSpec::Uuid(_) | RootSpec::Label(_) => {
-            let superblock = disk.superblock()?;
-            match spec {
-                RootSpec::Uuid(uuid) => superblock.uuid.as_ref()?.matches(uuid),
-                RootSpec::Label(label) => means(label, superblock.label.as_bytes()),
-                _ => false,
-            }
-        }
-        _ => {
-            let partition = disk.partition()?;
-            match spec {
-                RootSpec::PartLabel(label) => means(label, partition.label.as_bytes()),
-                RootSpec::PartUuid(uuid, 0) => partition.uuid.matches(uuid),
-                RootSpec::PartUuid(uuid, offset) if partition.uuid.matches(uuid) => {
-                    return disk.sibling(disk.partition_number()?.checked_add_signed(offset)?);
-                }
-                _ => false,
-            }
-        }
-    };
-    is_it.then(|| disk.clone())
-}
-
-/// What a report says of a disk: its node, type, label and identifiers.
-pub fn describe(disk: &Disk) -> Line {
-    let mut line = Line::of(&[disk.node().as_bytes(), b": "]);
-    let mut add = |name: &[u8], value: &[u8]| {
-        if !value.is_empty() {
-            line.push(name);
-            line.push(value);
-        }
-    };
-    match disk.superblock() {
-        Some(superblock) => {
-            add(b"", superblock.kind.name().as_bytes());
-            add(b" LABEL=", superblock.label.as_bytes());
-            add(b" UUID=", superblock.uuid.as_ref().map_or(b"", |uuid| uuid.as_str().as_bytes()));
-        }
-        None => add(b"", b"no file system known here"),
-    }
-    if let Some(partition) = disk.partition() {
-        add(b" PARTUUID=", partition.uuid.as_str().as_bytes());
-        add(b" PARTLABEL=", partition.label.as_bytes());
-    }
-    line
 }
