@@ -1,11 +1,13 @@
 //! `modstrap`: builds and inspects initramfs images, from the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use modstrap_initramfs::hardware::capture;
 use modstrap_initramfs::inspect::Inspection;
+use modstrap_initramfs::plan::{Given, plan};
 use modstrap_initramfs::{Compress, Options};
 
 #[derive(Parser)]
@@ -22,6 +24,19 @@ struct Cli {
 enum Command {
     /// Build an image from a kernel and its modules
     Build(Box<BuildArguments>),
+    /// Print what a boot of an image would load, in order, and whether it would reach its root: by the loader's own
+    /// code, on the record of a machine. Fails where the boot would
+    Plan(PlanArguments),
+    /// Record this machine's devices for `plan`: one small text file without serial numbers, UUIDs, labels, addresses or
+    /// names of hosts
+    Hardware {
+        /// Where to write the record, instead of printing it
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Of another machine, from a copy of its /sys; which disk holds the root is not known then
+        #[arg(long, value_name = "DIR")]
+        sysfs: Option<PathBuf>,
+    },
     /// List what an image holds
     Inspect {
         /// The image
@@ -53,6 +68,53 @@ struct BuildArguments {
     verbose: bool,
 }
 
+#[derive(Args)]
+struct PlanArguments {
+    /// The image
+    image: PathBuf,
+    #[command(flatten)]
+    machine: MachineArguments,
+    /// The machine's kernel command line. A record holds no UUIDs and labels: any root= that compares with one means the
+    /// disk that the record marks as the root
+    #[arg(long, value_name = "WORDS", default_value = "", allow_hyphen_values = true)]
+    cmdline: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct MachineArguments {
+    /// The record of the machine, made by `modstrap hardware`
+    #[arg(long, value_name = "FILE")]
+    hardware: Option<PathBuf>,
+    /// A device instead of a machine: what it would load before a root came
+    #[arg(long, value_name = "MODALIAS")]
+    modalias: Vec<String>,
+}
+
+impl PlanArguments {
+    /// The plan, and whether it is one of a boot that succeeds.
+    fn run(&self) -> Result<(String, bool)> {
+        let given = match &self.machine.hardware {
+            Some(record) => Given::Record(record.clone()),
+            None => Given::Modaliases(self.machine.modalias.clone()),
+        };
+        let plan = plan(&self.image, &given, &self.cmdline)?;
+        let succeeds = plan.failure.is_none();
+        Ok((if self.json { json(&plan)? } else { plan.to_string() }, succeeds))
+    }
+}
+
+/// Captures a record; the text to print, which is none where it went into a file.
+fn hardware(output: Option<&Path>, sysfs: Option<&Path>) -> Result<String> {
+    let record = sysfs.map_or_else(capture::running, capture::copied)?.to_string();
+    let Some(output) = output else { return Ok(record.trim_end().to_string()) };
+    std::fs::write(output, record).with_context(|| format!("cannot write {}", output.display()))?;
+    Ok(String::new())
+}
+
 impl BuildArguments {
     fn run(&self) -> Result<String> {
         let request = self.options.request(&self.kernel, &self.modules, Compress::Best);
@@ -70,21 +132,27 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).context("cannot write JSON")
 }
 
-fn run(command: &Command) -> Result<String> {
-    match command {
+/// Does what a command says: the text to print, and whether it is good news.
+fn run(command: &Command) -> Result<(String, bool)> {
+    let text = match command {
         Command::Build(arguments) => arguments.run(),
+        Command::Plan(arguments) => return arguments.run(),
+        Command::Hardware { output, sysfs } => hardware(output.as_deref(), sysfs.as_deref()),
         Command::Inspect { image, json: true } => json(&Inspection::read(image)?),
         Command::Inspect { image, json: false } => Ok(Inspection::read(image)?.to_string()),
-    }
+    };
+    Ok((text?, true))
 }
 
 fn main() -> ExitCode {
     match run(&Cli::parse().command) {
-        Ok(text) => {
+        Ok((text, is_good)) => {
             use std::io::Write;
-            // A reader that has seen enough, as `head` does, is no failure.
-            let _ = writeln!(std::io::stdout(), "{text}");
-            ExitCode::SUCCESS
+            if !text.is_empty() {
+                // A reader that has seen enough, as `head` does, is no failure.
+                let _ = writeln!(std::io::stdout(), "{text}");
+            }
+            if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("modstrap: {error:#}");

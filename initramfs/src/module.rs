@@ -208,6 +208,23 @@ impl Machine {
         Some(Machine { class: header[4], data: header[5], machine: elf::Machine(machine) })
     }
 
+    /// Whether it is what `uname -m` calls so.
+    pub fn is_called(self, name: &str) -> bool {
+        let names: &[&str] = match self.machine {
+            elf::EM_386 => &["i386", "i486", "i586", "i686", "x86_64"],
+            elf::EM_X86_64 => &["x86_64"],
+            elf::EM_ARM => &["arm"],
+            elf::EM_AARCH64 => &["aarch64", "arm64"],
+            elf::EM_RISCV => &["riscv"],
+            elf::EM_MIPS => &["mips"],
+            elf::EM_PPC | elf::EM_PPC64 => &["ppc"],
+            elf::EM_S390 => &["s390"],
+            elf::EM_LOONGARCH => &["loongarch"],
+            _ => &[""],
+        };
+        names.iter().any(|known| name.starts_with(known))
+    }
+
     /// Whether machines of this kind are described by a device tree rather than by ACPI or a channel subsystem.
     pub fn has_device_tree(self) -> bool {
         !matches!(self.machine, elf::EM_386 | elf::EM_X86_64 | elf::EM_S390)

@@ -44,13 +44,17 @@ pub fn disks(visit: &mut dyn FnMut(&Disk) -> bool) {
 }
 
 impl Disk {
-    /// The disk of this name, if it is there. Names with a directory in them, as in `cciss/c0d0`, are the kernel's with
-    /// a `!`.
-    #[inline(never)]
-    pub fn named(name: &[u8]) -> Option<Disk> {
+    /// The disk of this name. Names with a directory in them, as in `cciss/c0d0`, are the kernel's with a `!`.
+    pub fn called(name: &[u8]) -> Disk {
         let mut name = Path::of(&[name]);
         name.as_bytes_mut().iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b'!');
-        let disk = Disk { name };
+        Disk { name }
+    }
+
+    /// The disk of this name, if it is there.
+    #[inline(never)]
+    pub fn named(name: &[u8]) -> Option<Disk> {
+        let disk = Disk::called(name);
         (!disk.name.is_cut() && file::exists(disk.attribute(b"dev").as_c_str())).then_some(disk)
     }
 

@@ -140,7 +140,7 @@ pub fn driverless(modules: &Modules<impl Machine>, visit: &mut dyn FnMut(Driverl
 /// Both are told by the variables of the device's events; not every bus has a file `modalias` (drivers/mmc/core/bus.c).
 pub fn undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
     file::list(c"/sys/bus", &mut |bus| {
-        if place(BESIDE_THE_POINT, bus).is_some() {
+        if is_beside_the_point(bus) {
             return true;
         }
         let devices = Path::of(&[b"/sys/bus/", bus, b"/devices/"]);
@@ -170,6 +170,11 @@ pub fn undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
 /// providers of cryptography and never load by themselves.
 const BESIDE_THE_POINT: &[u8] =
     b"clockevents\0clocksource\0container\0cpu\0event_source\0machinecheck\0memory\0workqueue";
+
+/// Whether the loader passes over the devices of this bus.
+pub fn is_beside_the_point(bus: &[u8]) -> bool {
+    place(BESIDE_THE_POINT, bus).is_some()
+}
 
 /// Calls `visit` with the normalised modalias of the processor (drivers/base/cpu.c, `print_cpu_modalias`), if the kernel
 /// was built to tell. All processors have the same.

@@ -176,6 +176,7 @@ impl<'a, M: Machine> Modules<'a, M> {
 
     /// The same for a boot or the kernel, or for a module that needs such a choice.
     fn load_answers(&mut self, name: &[u8], of: Option<ModuleId>, depth: u8, log: &mut Log) -> Answer {
+        let why = of.map_or(Why::Name(name), |of| Why::Choice(of, name));
         let mut name = file::Path::of(&[name]);
         glob::normalise(name.as_bytes_mut());
         let mut found: Vec<ModuleId, MATCHES> = Vec::new();
@@ -191,7 +192,7 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
         let mut answer = if found.is_empty() { Answer::Nobody } else { Answer::Failed };
         for &module in &found {
-            self.machine.explain(module, of.map_or(Why::Name(name.as_bytes()), |of| Why::Choice(of, name.as_bytes())));
+            self.machine.explain(module, why);
             self.load_within(module, one_is_enough, depth, log);
             if self.state(module) == State::Loaded {
                 answer = Answer::Loaded;

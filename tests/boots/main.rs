@@ -14,6 +14,7 @@ mod image;
 mod inside;
 mod log;
 mod orders;
+mod recorded;
 mod requests;
 mod shares;
 

@@ -62,6 +62,33 @@ pub enum FsKind {
 }
 
 impl FsKind {
+    /// Every kind.
+    pub const ALL: [FsKind; 18] = [
+        FsKind::Ext2,
+        FsKind::Ext3,
+        FsKind::Ext4,
+        FsKind::Xfs,
+        FsKind::Btrfs,
+        FsKind::F2fs,
+        FsKind::Squashfs,
+        FsKind::Erofs,
+        FsKind::Vfat,
+        FsKind::Exfat,
+        FsKind::Ntfs,
+        FsKind::Iso9660,
+        FsKind::Journal,
+        FsKind::Luks,
+        FsKind::BitLocker,
+        FsKind::Lvm,
+        FsKind::Raid,
+        FsKind::Swap,
+    ];
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<FsKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The kernel's name of a file system, as mount(2), `rootfstype=` and the alias `fs-<name>` of its module have it;
     /// libblkid's name of anything else.
     pub fn name(self) -> &'static str {
