@@ -3,14 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result};
 use indicatif::{HumanBytes, HumanCount};
-use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
-use modstrap::table::{Damage, Table, fold, layout};
 use serde::Serialize;
 
-use crate::archive::{self, Entry};
-use crate::image::LOADER_PATH;
+use crate::contents::Contents;
 
 /// What an image holds.
 #[derive(Debug, Serialize)]
@@ -67,23 +64,16 @@ impl Inspection {
     }
 
     fn parse(image: &[u8]) -> Result<Inspection> {
-        let archives = archive::read(image)?;
-        let (ours, early) = archives.split_last().context("it is empty")?;
-        let file = |path: &str| {
-            let found = ours.iter().find(|entry| is_at(entry, path));
-            found.map(|entry| entry.content).with_context(|| format!("its last archive has no {path}"))
-        };
-        let (bytes, blobs) = (file(TABLE_PATH)?, file(BLOBS_PATH)?);
-        let table = Table::open(bytes).map_err(|damage| anyhow!("its table: {}", describe(damage)))?;
+        let contents = Contents::of(image)?;
+        let table = contents.table()?;
         let modules = table.modules().map(|id| {
             let module = table.module(id);
-            let name = text(table.name(id).as_bytes());
-            let (raw, packed) = blob(blobs, module.blob).with_context(|| format!("its module {name}"))?;
-            Ok(Module { name, class: module.class.name(), raw, packed })
+let name = text(table.name(id).as_bytes());
+            let blob = contents.blob(module.blob).with_context(|| format!("its module {name}"))?;
+            Ok(Module { name, class: module.class.name(), raw: blob.raw as u64, packed: blob.packed.len() as u64 })
         });
-        let known = [LOADER_PATH, TABLE_PATH, BLOBS_PATH];
-        let others = ours.iter().filter(|entry| entry.is_file() && !known.iter().any(|path| is_at(entry, path)));
-        let early = || early.iter().flatten().filter(|entry| entry.is_file());
+        let early = || contents.early.iter().flatten().filter(|entry| entry.is_file());
+        let others = contents.others.iter().filter(|entry| entry.is_file());
         let files = early()
             .chain(others)
             .map(|entry| File { path: format!("/{}", entry.path), bytes: entry.content.len() as u64 });
@@ -92,9 +82,9 @@ impl Inspection {
             build_id: table.build_id().iter().map(|byte| format!("{byte:02x}")).collect(),
             cmdline: text(table.cmdline()),
             modules: modules.collect::<Result<_>>()?,
-            table_bytes: bytes.len() as u64,
-            blobs_bytes: blobs.len() as u64,
-            loader_bytes: file(LOADER_PATH)?.len() as u64,
+            table_bytes: contents.table.len() as u64,
+            blobs_bytes: contents.blobs.len() as u64,
+            loader_bytes: contents.loader.len() as u64,
             early_bytes: early().map(|entry| entry.content.len() as u64).sum(),
             image_bytes: image.len() as u64,
             files: files.collect(),
@@ -102,36 +92,8 @@ impl Inspection {
     }
 }
 
-fn is_at(entry: &Entry, path: &str) -> bool {
-    entry.is_file() && entry.path.trim_start_matches("./") == path.trim_start_matches('/')
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The sizes of the blob at `offset`, unpacked and packed, if its checksum fits.
-fn blob(blobs: &[u8], offset: u64) -> Result<(u64, u64)> {
-    let blob = usize::try_from(offset).ok().and_then(|offset| blobs.get(offset..)).unwrap_or_default();
-    let number =
-        |at: usize| blob.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u32::from_le_bytes(*field));
-    let (raw, packed) = (number(layout::blob::RAW), number(layout::blob::PACKED));
-    let checked = blob.get(layout::blob::RAW..layout::blob::HEADER + packed as usize).context("its blob is cut off")?;
-    let checksum = blob.first_chunk().map(|checksum| u64::from_le_bytes(*checksum));
-    ensure!(checksum == Some(fold(checked)), "its blob is damaged: the checksum does not fit");
-    Ok((u64::from(raw), u64::from(packed)))
-}
-
-fn describe(damage: Damage) -> String {
-    match damage {
-        Damage::NotATable => "it does not begin as one".into(),
-        Damage::Version(version) => {
-            format!("of format {version}, where this program knows {}", layout::VERSION_VALUE)
-        }
-        Damage::Length => "longer or shorter than it says".into(),
-        Damage::Section => "one of its sections lies outside it".into(),
-        Damage::Checksum => "damaged: the checksum does not fit".into(),
-    }
 }
 
 impl fmt::Display for Inspection {
