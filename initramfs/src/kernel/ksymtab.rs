@@ -278,8 +278,8 @@ fn read_run(memory: &Memory, layout: Layout, run: &Run) -> Option<Exports> {
 /// of a function that every kernel exports stands in a table.
 fn base(image: &[u8], layout: Layout) -> Option<u64> {
     const PAGE: u64 = 4096;
-    let names = [&b"\0_printk\0"[..], b"\0printk\0"];
-    let places: Vec<u64> = names.iter().flat_map(|name| find_all(image, name).map(|at| at as u64 + 1)).collect();
+    let names = [&b"_printk\0"[..], b"printk\0"];
+    let places: Vec<u64> = names.iter().flat_map(|name| find_all(image, name).map(|at| at as u64)).collect();
     let unplaced = Memory::raw(0, image);
     let fields = (layout.width..image.len() as u64).step_by(layout.width as usize);
     fields.filter_map(|at| Some((at, unplaced.word(at, layout.width)?))).find_map(|(at, pointer)| {

@@ -241,3 +241,90 @@ fn number(bytes: &[u8], width: usize, endianness: Endianness) -> Option<u64> {
         (_, Endianness::Big) => u32::from_be_bytes(*bytes.first_chunk()?).into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::elf;
+    use object::write::{Object as Writer, Relocation, StandardSection, Symbol, SymbolSection};
+    use object::{Architecture, BinaryFormat, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+
+    /// A module with pointers as wide as the machine's, as where `CONFIG_HAVE_ARCH_PREL32_RELOCATIONS` is not set: it
+    /// exports `own`, of the namespace `SPACE`, and takes `other`.
+    fn module(
+        architecture: Architecture,
+        endianness: Endianness,
+        pointer: elf::RelocationType,
+        crc_symbol: bool,
+    ) -> Vec<u8> {
+        let wide = matches!(architecture, Architecture::Riscv64 | Architecture::S390x);
+        let width = if wide { 8 } else { 4 };
+        let number = |value: u64| match (wide, endianness) {
+            (true, Endianness::Big) => value.to_be_bytes().to_vec(),
+            (true, Endianness::Little) => value.to_le_bytes().to_vec(),
+            (false, Endianness::Big) => (value as u32).to_be_bytes().to_vec(),
+            (false, Endianness::Little) => (value as u32).to_le_bytes().to_vec(),
+        };
+        let mut object = Writer::new(BinaryFormat::Elf, architecture, endianness);
+        let symbol = |name: &str, section: SymbolSection, value: u64| Symbol {
+            name: name.into(),
+            value,
+            size: 0,
+            kind: SymbolKind::Data,
+            scope: SymbolScope::Linkage,
+            weak: false,
+            section,
+            flags: SymbolFlags::None,
+        };
+        let mut section = |name: &str, content: &[u8]| {
+            let id = object.add_section(Vec::new(), name.into(), SectionKind::ReadOnlyData);
+            object.append_section_data(id, content, 8);
+            id
+        };
+        let strings = section("__ksymtab_strings", b"own\0SPACE\0");
+        let table = section("__ksymtab", &vec![0; 3 * width]);
+        let crc = match endianness {
+            Endianness::Big => 0x1234_5678_u32.to_be_bytes(),
+            Endianness::Little => 0x1234_5678_u32.to_le_bytes(),
+        };
+        let crcs = section("__kcrctab", if crc_symbol { &[0; 4] } else { &crc });
+        let version = [number(0xdead_beef), b"other".to_vec()].concat();
+        section("__versions", &[version.clone(), vec![0; 64 - version.len()]].concat());
+        let text = object.section_id(StandardSection::Text);
+        let own = object.add_symbol(symbol("own", SymbolSection::Section(text), 0));
+        let name = object.add_symbol(symbol("__kstrtab_own", SymbolSection::Section(strings), 0));
+        let namespace = object.add_symbol(symbol("__kstrtabns_own", SymbolSection::Section(strings), 4));
+        object.add_symbol(symbol("other", SymbolSection::Undefined, 0));
+        for (place, symbol) in (0..).zip([own, name, namespace]) {
+            let flags = RelocationFlags::Elf { r_type: pointer };
+            let offset = place * width as u64;
+            object.add_relocation(table, Relocation { offset, symbol, addend: 0, flags }).unwrap();
+        }
+        if crc_symbol {
+            let symbol = object.add_symbol(symbol("__crc_own", SymbolSection::Absolute, 0x1234_5678));
+            let flags = RelocationFlags::Elf { r_type: pointer };
+            object.add_relocation(crcs, Relocation { offset: 0, symbol, addend: 0, flags }).unwrap();
+        }
+        object.write().unwrap()
+    }
+
+    #[test]
+    fn reads_modules_of_every_width_and_byte_order() {
+        let machines = [
+            (Architecture::Arm, Endianness::Little, elf::R_ARM_ABS32),
+            (Architecture::Mips, Endianness::Big, elf::R_MIPS_32),
+            (Architecture::Riscv64, Endianness::Little, elf::R_RISCV_64),
+            (Architecture::S390x, Endianness::Big, elf::R_390_64),
+        ];
+        for (architecture, endianness, pointer) in machines {
+            for crc_symbol in [false, true] {
+                let bytes = module(architecture, endianness, pointer, crc_symbol);
+                let linkage = Linkage::parse(&File::parse(&*bytes).unwrap(), &bytes).unwrap();
+                let export = Export { crc: Some(0x1234_5678), gpl_only: false, namespace: Some("SPACE".into()) };
+                assert_eq!(linkage.exports, [("own".into(), export)], "{architecture:?}");
+                let import = Import { name: "other".into(), weak: false, version: Some(0xdead_beef) };
+                assert_eq!(linkage.imports, [import], "{architecture:?}");
+            }
+        }
+    }
+}

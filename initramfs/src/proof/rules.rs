@@ -79,8 +79,7 @@ impl<'a> Rules<'a> {
     pub fn examine(&self, index: usize) -> Vec<Finding> {
         let subject = &self.case.subjects[index];
         let module = subject.module;
-        let mut kinds = subject.findings.clone();
-        kinds.extend(self.signature(module));
+        let mut kinds: Vec<Kind> = self.signature(module).into_iter().collect();
         kinds.extend(module.linkage.flaws.iter().map(|reason| Kind::Flaw { reason: reason.to_string() }));
         kinds.extend(self.machine(module));
         kinds.extend(self.identity(index, module));
@@ -93,7 +92,7 @@ impl<'a> Rules<'a> {
             module.linkage.imports.iter().for_each(|import| kinds.extend(self.import(index, subject, import)));
             kinds.extend(self.exported_twice(index, module));
         }
-        kinds.into_iter().map(|kind| subject.finding(kind)).collect()
+        subject.findings.iter().cloned().chain(kinds).map(|kind| subject.finding(kind)).collect()
     }
 
     fn signature(&self, module: &Module) -> Option<Kind> {
