@@ -68,7 +68,7 @@ impl Inspection {
         let table = contents.table()?;
         let modules = table.modules().map(|id| {
             let module = table.module(id);
-let name = text(table.name(id).as_bytes());
+            let name = text(table.name(id).as_bytes());
             let blob = contents.blob(module.blob).with_context(|| format!("its module {name}"))?;
             Ok(Module { name, class: module.class.name(), raw: blob.raw as u64, packed: blob.packed.len() as u64 })
         });

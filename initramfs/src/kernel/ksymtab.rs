@@ -18,6 +18,8 @@ pub(crate) const TABLES: [(&str, bool); 5] =
     [("", false), ("_gpl", true), ("_gpl_future", false), ("_unused", false), ("_unused_gpl", true)];
 /// The fewest records that are taken for a table in a raw image: more than chance ever puts in order.
 const FEWEST: usize = 16;
+/// The fewest records behind a known one that confirm where an image is linked.
+const ENOUGH: usize = 4;
 /// The longest name, with its NUL (`KSYM_NAME_LEN`).
 const NAME: usize = 512;
 /// How far the names may begin behind the tables, in bytes: what comes first need not be a symbol's name.
@@ -287,7 +289,7 @@ fn base(image: &[u8], layout: Layout) -> Option<u64> {
         bases.filter(|base| base.is_multiple_of(PAGE) && *base != 0).find(|&base| {
             let start = base.checked_add(at - layout.width);
             base.checked_add(image.len() as u64).is_some()
-                && start.is_some_and(|start| run(&Memory::raw(base, image), layout, start).symbols.len() >= FEWEST)
+                && start.is_some_and(|start| run(&Memory::raw(base, image), layout, start).symbols.len() >= ENOUGH)
         })
     })
 }

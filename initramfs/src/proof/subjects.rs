@@ -84,9 +84,9 @@ pub fn left_out<'t>(tree: &'t Tree, selection: &Selection) -> Vec<&'t Module> {
 pub fn of_image<'m>(table: &Table, modules: &'m [Module]) -> Vec<Subject<'m>> {
     let needs: Vec<Vec<usize>> = table.modules().map(|id| needs(table, id)).collect();
     let subject = |(module, id): (&'m Module, ModuleId)| {
-        let orders = [sequence(table.closure(id)), sequence(table.plan(id))];
-        let mut findings: Vec<Kind> = orders.iter().flat_map(|order| misplaced(order, modules, &needs)).collect();
-        findings.dedup();
+        let mut findings = misplaced(&sequence(table.closure(id)), modules, &needs);
+        let of_tools = misplaced(&sequence(table.plan(id)), modules, &needs);
+        findings.extend(of_tools.into_iter().filter(|kind| !findings.contains(kind)).collect::<Vec<Kind>>());
         Subject { module, before: needs[usize::from(id.0)].clone(), findings }
     };
     modules.iter().zip(table.modules()).map(subject).collect()
