@@ -31,9 +31,6 @@ fn payload(image: &[u8]) -> Option<Vec<u8>> {
     if let Some(format) = Format::of(image) {
         return format.decompress(image).ok();
     }
-    if image.starts_with(b"\x7fELF") {
-        return None;
-    }
     let range = bzimage_payload(image).or_else(|| zboot_payload(image));
     match range.and_then(|range| image.get(range)) {
         Some(payload) => Format::of(payload)?.decompress(payload).ok(),

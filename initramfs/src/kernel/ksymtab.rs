@@ -114,8 +114,8 @@ struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    fn raw(base: u64, image: &'a [u8]) -> Self {
-        Memory { parts: vec![(base, image)], big_endian: false, relocated: HashMap::new() }
+    fn raw(base: u64, image: &'a [u8], big_endian: bool) -> Self {
+        Memory { parts: vec![(base, image)], big_endian, relocated: HashMap::new() }
     }
 
     /// The bytes from `at` to the end of the part that they are in.
@@ -209,9 +209,10 @@ fn relocated(file: &File) -> HashMap<u64, u64> {
 }
 
 fn of_raw_image(image: &[u8]) -> Option<Exports> {
-    Layout::ALL.into_iter().find_map(|layout| {
-        let base = if layout.relative { 0 } else { base(image, layout)? };
-        let memory = Memory::raw(base, image);
+    let forms = [false, true].into_iter().flat_map(|big_endian| Layout::ALL.map(|layout| (layout, big_endian)));
+    forms.into_iter().find_map(|(layout, big_endian)| {
+        let base = if layout.relative { 0 } else { base(image, layout, big_endian)? };
+        let memory = Memory::raw(base, image, big_endian);
         let symbols = longest_run(&memory, layout, base, image.len() as u64)?;
         read_run(&memory, layout, &symbols)
     })
@@ -276,20 +277,23 @@ fn read_run(memory: &Memory, layout: Layout, run: &Run) -> Option<Exports> {
     Some(exports)
 }
 
-/// The address that a raw image with absolute pointers is linked for: a multiple of 4 KiB by which a pointer to the name
-/// of a function that every kernel exports stands in a table.
-fn base(image: &[u8], layout: Layout) -> Option<u64> {
+/// The address that a raw image with absolute pointers is linked for: the multiple of 4 KiB by which most records follow
+/// a pointer to the name of a function that every kernel exports.
+fn base(image: &[u8], layout: Layout, big_endian: bool) -> Option<u64> {
     const PAGE: u64 = 4096;
     let names = [&b"_printk\0"[..], b"printk\0"];
     let places: Vec<u64> = names.iter().flat_map(|name| find_all(image, name).map(|at| at as u64)).collect();
-    let unplaced = Memory::raw(0, image);
+    let unplaced = Memory::raw(0, image, big_endian);
     let fields = (layout.width..image.len() as u64).step_by(layout.width as usize);
-    fields.filter_map(|at| Some((at, unplaced.word(at, layout.width)?))).find_map(|(at, pointer)| {
-        let bases = places.iter().filter_map(|place| pointer.checked_sub(*place));
-        bases.filter(|base| base.is_multiple_of(PAGE) && *base != 0).find(|&base| {
-            let start = base.checked_add(at - layout.width);
-            base.checked_add(image.len() as u64).is_some()
-                && start.is_some_and(|start| run(&Memory::raw(base, image), layout, start).symbols.len() >= ENOUGH)
-        })
-    })
+    let pointers = fields.filter_map(|at| Some((at, unplaced.word(at, layout.width)?)));
+    let bases = pointers.flat_map(|(at, pointer)| {
+        let bases = places.iter().filter_map(move |place| pointer.checked_sub(*place));
+        bases.filter(|base| base.is_multiple_of(PAGE) && *base != 0).map(move |base| (at, base))
+    });
+    let records = |(at, base): (u64, u64)| {
+        base.checked_add(image.len() as u64)?;
+        let run = run(&Memory::raw(base, image, big_endian), layout, base + at - layout.width);
+        (run.symbols.len() >= ENOUGH).then_some((run.symbols.len(), base))
+    };
+    bases.filter_map(records).max().map(|(_, base)| base)
 }
