@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use modstrap::table::{Link, ModuleId, Table};
+use modstrap::table::{self, Table};
 
 use super::{Finding, Kind};
+use crate::closure;
 use crate::module::Module;
 use crate::select::Selection;
 use crate::tree::Tree;
@@ -62,16 +63,21 @@ impl Walk<'_> {
     }
 }
 
-/// The modules of a selection, each after what precedes it in its load order and must not fail.
+/// The modules of a selection, by its load orders.
 pub fn of_selection<'t>(tree: &'t Tree, selection: &Selection) -> Vec<Subject<'t>> {
     let numbers: HashMap<usize, usize> =
         selection.members.keys().enumerate().map(|(number, &index)| (index, number)).collect();
-    let subject = |(&index, member): (&usize, &crate::select::Member)| {
-        let before = member.closure.iter().take_while(|(other, _)| *other != index);
-        let before = before.filter(|(_, soft)| !soft).filter_map(|(other, _)| numbers.get(other).copied());
-        Subject { module: &tree.modules[index], before: before.collect(), findings: Vec::new() }
+    let step = |own: usize, link: &closure::Link| match link {
+        closure::Link::Own => Some(Step { module: own, soft: false }),
+        closure::Link::Module { index, soft } => Some(Step { module: *numbers.get(index)?, soft: *soft }),
+        closure::Link::Choice(_) => None,
     };
-    selection.members.iter().map(subject).collect()
+    let steps = |(own, links): (usize, &Vec<closure::Link>)| links.iter().filter_map(|link| step(own, link)).collect();
+    let closures: Vec<Vec<Step>> =
+        selection.members.values().map(|member| &member.closure).enumerate().map(steps).collect();
+    let plans: Vec<Vec<Step>> = selection.members.values().map(|member| &member.plan).enumerate().map(steps).collect();
+    let modules = selection.members.keys().map(|&index| &tree.modules[index]);
+    in_orders(modules.collect(), &closures, &plans)
 }
 
 /// The modules of a tree that a selection left out.
@@ -80,41 +86,49 @@ pub fn left_out<'t>(tree: &'t Tree, selection: &Selection) -> Vec<&'t Module> {
     modules.filter(|(index, _)| !selection.members.contains_key(index)).map(|(_, module)| module).collect()
 }
 
-/// The modules of an image, in the order of its table, each after what precedes it in its load order and must not fail.
+/// The modules of an image, in the order of its table, by its load orders.
 pub fn of_image<'m>(table: &Table, modules: &'m [Module]) -> Vec<Subject<'m>> {
-    let needs: Vec<Vec<usize>> = table.modules().map(|id| needs(table, id)).collect();
-    let subject = |(module, id): (&'m Module, ModuleId)| {
-        let mut findings = misplaced(&sequence(table.closure(id)), modules, &needs);
-        let of_tools = misplaced(&sequence(table.plan(id)), modules, &needs);
+    let step = |link| match link {
+        table::Link::Module { module, soft } => Some(Step { module: usize::from(module.0), soft }),
+        table::Link::Choice(_) => None,
+    };
+    let closures: Vec<Vec<Step>> = table.modules().map(|id| table.closure(id).filter_map(step).collect()).collect();
+    let plans: Vec<Vec<Step>> = table.modules().map(|id| table.plan(id).filter_map(step).collect()).collect();
+    in_orders(modules.iter().collect(), &closures, &plans)
+}
+
+/// A module in a load order. Whoever is chosen by an alias is loaded in an order of its own, and is none of these.
+#[derive(Clone, Copy)]
+struct Step {
+    module: usize,
+    soft: bool,
+}
+
+/// Modules, each after what precedes it in its closure and must not fail; and whether all that each member of a closure
+/// or plan needs in this way precedes it there too.
+fn in_orders<'m>(modules: Vec<&'m Module>, closures: &[Vec<Step>], plans: &[Vec<Step>]) -> Vec<Subject<'m>> {
+    let before = |(own, closure): (usize, &Vec<Step>)| -> Vec<usize> {
+        let before = closure.iter().take_while(|step| step.module != own);
+        before.filter(|step| !step.soft).map(|step| step.module).collect()
+    };
+    let needs: Vec<Vec<usize>> = closures.iter().enumerate().map(before).collect();
+    let subject = |(number, module): (usize, &&'m Module)| {
+        let mut findings = misplaced(&closures[number], &modules, &needs);
+        let of_tools = misplaced(&plans[number], &modules, &needs);
         findings.extend(of_tools.into_iter().filter(|kind| !findings.contains(kind)).collect::<Vec<Kind>>());
-        Subject { module, before: needs[usize::from(id.0)].clone(), findings }
+        Subject { module, before: needs[number].clone(), findings }
     };
-    modules.iter().zip(table.modules()).map(subject).collect()
-}
-
-/// What is certainly loaded before a module in the load order of the boot.
-fn needs(table: &Table, id: ModuleId) -> Vec<usize> {
-    let before = table.closure(id).take_while(|link| !matches!(link, Link::Module { module, .. } if *module == id));
-    sequence(before.filter(|link| matches!(link, Link::Module { soft: false, .. })))
-}
-
-/// The modules of a load order. Whoever is chosen by an alias is loaded in an order of its own.
-fn sequence<'a>(links: impl Iterator<Item = Link<'a>>) -> Vec<usize> {
-    let module = |link| match link {
-        Link::Module { module, .. } => Some(usize::from(module.0)),
-        Link::Choice(_) => None,
-    };
-    links.filter_map(module).collect()
+    modules.iter().enumerate().map(subject).collect()
 }
 
 /// The modules that a load order has before something that they need.
-fn misplaced(order: &[usize], modules: &[Module], needs: &[Vec<usize>]) -> Vec<Kind> {
+fn misplaced(order: &[Step], modules: &[&Module], needs: &[Vec<usize>]) -> Vec<Kind> {
     let name = |index: usize| modules.get(index).map_or_else(String::new, |module| module.name.clone());
     let mut findings = Vec::new();
-    for (place, member) in order.iter().enumerate() {
-        let needed = needs.get(*member).into_iter().flatten();
-        let late = needed.filter(|needed| !order[..place].contains(needed));
-        findings.extend(late.map(|&needed| Kind::Order { module: name(*member), needs: name(needed) }));
+    for (place, step) in order.iter().enumerate() {
+        let needed = needs.get(step.module).into_iter().flatten();
+        let late = needed.filter(|needed| order[..place].iter().all(|earlier| earlier.module != **needed));
+        findings.extend(late.map(|&needed| Kind::Order { module: name(step.module), needs: name(needed) }));
     }
     findings
 }
@@ -123,5 +137,35 @@ impl Subject<'_> {
     /// A finding about it.
     pub(super) fn finding(&self, kind: Kind) -> Finding {
         Finding { module: Some(self.module.name.clone()), kind }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_load_order_that_is_none() {
+        let modules = ["ext4", "jbd2", "crc16"].map(|name| Module::sample(Path::new(name), &[], &[]));
+        let hard = |module: usize| Step { module, soft: false };
+        let soft = |module: usize| Step { module, soft: true };
+        let closures = [vec![hard(1), hard(2), hard(0)], vec![hard(1)], vec![hard(2)]];
+        let subjects = |closures: &[Vec<Step>], plans: &[Vec<Step>]| {
+            let subjects = in_orders(modules.iter().collect(), closures, plans);
+            let findings: Vec<String> = subjects
+                .iter()
+                .flat_map(|subject| subject.findings.iter().map(|kind| subject.finding(kind.clone()).to_string()))
+                .collect();
+            (subjects[0].before.clone(), findings)
+        };
+        assert_eq!(subjects(&closures, &closures), (vec![1, 2], vec![]));
+        // What comes late, or may fail, is not there when it is needed.
+        let late = [vec![soft(2), hard(0), hard(1)], vec![hard(1)], vec![hard(2)]];
+        assert_eq!(subjects(&late, &late), (vec![], vec![]));
+        // The tools' order must serve what the boot's order says is needed.
+        let plans = [vec![hard(1), hard(0), hard(2)], vec![hard(1)], vec![hard(2)]];
+        let sentence = "module ext4 has a load order in which ext4 does not come after crc16, which it needs";
+        assert_eq!(subjects(&closures, &plans).1, [sentence]);
     }
 }
