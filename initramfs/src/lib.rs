@@ -1,8 +1,9 @@
 //! The builder: makes initramfs images from a kernel's own modules, and inspects them.
 //!
 //! [`build`] tells the story; each step has a file of its own:
-//! [`kernel`] and [`tree`] read what the distribution ships, [`config`] what the administrator says, [`knowledge`] adds what no module says of itself,
-//! [`select`] and [`closure`] choose and order, [`pack`] compresses, [`table`] writes what the loader looks things up
+//! [`kernel`] and [`tree`] read what the distribution ships, [`config`] what the administrator says, [`knowledge`] adds
+//! what no module says of itself, [`select`] and [`closure`] choose and order, [`proof`] proves that the kernel takes it,
+//! [`pack`] compresses, [`table`] writes what the loader looks things up
 //! in, [`archive`] and [`image`] put it all into the file that the kernel unpacks.
 
 pub mod aliases;
@@ -22,8 +23,10 @@ pub mod module;
 pub mod options;
 pub mod pack;
 pub mod plan;
+pub mod proof;
 pub mod search;
 pub mod select;
+pub mod similar;
 pub mod summary;
 pub mod table;
 pub mod tree;
@@ -42,6 +45,7 @@ use crate::kernel::Kernel;
 use crate::knowledge::Knowledge;
 use crate::module::Machine;
 pub use crate::options::Options;
+use crate::proof::{Case, Proof};
 use crate::select::Selection;
 pub use crate::summary::Summary;
 use crate::tree::Tree;
@@ -76,6 +80,12 @@ pub struct Request {
     pub compress: Compress,
     /// A loader to take instead of the one that is part of this program.
     pub loader: Option<PathBuf>,
+    /// Module.symvers or System.map, to take the kernel's symbols from instead of its image.
+    pub symbols: Option<PathBuf>,
+    /// Refuse an image of which the proof of linking has so much as a warning.
+    pub strict: bool,
+    /// Make an image that the proof of linking refuses.
+    pub force: bool,
     /// Show progress on standard error, if that is a terminal.
     pub progress: bool,
 }
@@ -117,16 +127,16 @@ pub struct FileSpec {
 pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     image::check_output(output)?;
     let Inputs { loader, early, mut archive, mtime } = Inputs::read(request)?;
-    let kernel = Kernel::read(&request.kernel)?;
+    let kernel = Kernel::read(&request.kernel)?.with_symbols(request.symbols.as_deref())?;
     let config = Config::read(&request.modprobe_d)?;
     let mut tree = Tree::read(&request.modules, &kernel.release, &progress(request, "reading modules"))?;
     tree.configure(config);
     let selection = Selection::new(&tree, &Knowledge::built_in()?, request)?;
-    let vermagic = agreed_vermagic(&tree, &selection, &kernel, request)?;
+    let proof = prove(request, &kernel, &tree, &selection)?;
     check_loader(&loader, &tree, request)?;
 
     let blobs = pack_selection(request, &tree, &selection)?;
-    let table = table::write(&table_input(request, &kernel, vermagic, &tree, &selection, &blobs))?;
+    let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs))?;
     let missing_firmware = match &request.firmware {
         Some(directory) => files::add_firmware(&mut archive, directory, selection.firmware(&tree))?,
         None => Vec::new(),
@@ -151,6 +161,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
         notes: tree.config.notes.iter().map(ToString::to_string).collect(),
         duplicates: tree.duplicates,
         dangling: tree.dangling,
+        proof,
     })
 }
 
@@ -204,7 +215,6 @@ fn pack_selection(request: &Request, tree: &Tree, selection: &Selection) -> Resu
 fn table_input(
     request: &Request,
     kernel: &Kernel,
-    vermagic: String,
     tree: &Tree,
     selection: &Selection,
     blobs: &pack::Blobs,
@@ -234,7 +244,7 @@ fn table_input(
     });
     table::Input {
         release: kernel.release.clone(),
-        vermagic,
+        vermagic: kernel.expected_vermagic(&tree.modules).unwrap_or_default().to_string(),
         build_id: kernel.build_id.clone(),
         cmdline: request.cmdline.clone(),
         modules: entries.collect(),
@@ -243,34 +253,21 @@ fn table_input(
     }
 }
 
-/// The version magic that all selected modules share with the kernel. Modules below weak-updates were built for
-/// another release on purpose; the kernel takes them if they carry symbol versions and the rest agrees.
-fn agreed_vermagic(tree: &Tree, selection: &Selection, kernel: &Kernel, request: &Request) -> Result<String> {
-    let mut agreed: Option<&str> = None;
-    let modules = || selection.members.keys().map(|&index| &tree.modules[index]);
-    for module in modules().filter(|module| !module.path.starts_with("weak-updates")) {
-        ensure!(
-            module.release() == kernel.release,
-            "{} is the kernel {}, but {} was built for {}",
-            request.kernel.display(),
-            kernel.release,
-            tree.directory.join(&module.path).display(),
-            if module.vermagic.is_empty() { "an unknown one (it states no vermagic)" } else { module.release() },
-        );
-        agreed = agreed.or(Some(&module.vermagic));
-    }
-    let options = |vermagic: &str| vermagic.split_once(' ').map(|(_, options)| options.to_string());
-    for module in modules().filter(|module| module.path.starts_with("weak-updates")) {
-        let fits = agreed.is_none_or(|agreed| options(agreed) == options(&module.vermagic));
-        ensure!(
-            module.release() == kernel.release || fits && module.vermagic.contains(" modversions"),
-            "{} was built for {}, and the kernel {} would refuse it",
-            tree.directory.join(&module.path).display(),
-            module.vermagic,
-            kernel.release,
-        );
-    }
-    Ok(agreed.unwrap_or_default().to_string())
+/// Proves that the kernel takes every selected module; without `--force`, an image that fails is not made.
+fn prove(request: &Request, kernel: &Kernel, tree: &Tree, selection: &Selection) -> Result<Proof> {
+    let proof = Proof::of(&Case {
+        kernel,
+        cmdline: &request.cmdline,
+        subjects: proof::subjects::of_selection(tree, selection),
+        others: proof::subjects::left_out(tree, selection),
+        builtin: &tree.builtin.names,
+    });
+    ensure!(
+        request.force || proof.holds(request.strict),
+        "{} would not load these modules (--force makes the image all the same):\n{proof}",
+        request.kernel.display()
+    );
+    Ok(proof)
 }
 
 fn read_loader(request: &Request) -> Result<Vec<u8>> {
@@ -296,11 +293,13 @@ fn check_loader(loader: &[u8], tree: &Tree, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// A progress bar on standard error; none where nobody would see it.
+/// A progress bar, if the request wants one.
 fn progress(request: &Request, what: &'static str) -> ProgressBar {
-    if !request.progress {
-        return ProgressBar::hidden();
-    }
+    if request.progress { progress_bar(what) } else { ProgressBar::hidden() }
+}
+
+/// A progress bar on standard error, if that is a terminal.
+pub fn progress_bar(what: &'static str) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{msg:16} {bar:40} {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style).with_message(what).with_finish(ProgressFinish::AndClear)

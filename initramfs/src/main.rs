@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use modstrap_initramfs::hardware::capture;
 use modstrap_initramfs::inspect::Inspection;
 use modstrap_initramfs::plan::{Given, plan};
+use modstrap_initramfs::proof::check::{Modules, Question};
 use modstrap_initramfs::{Compress, Options};
 
 #[derive(Parser)]
@@ -37,6 +38,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         sysfs: Option<PathBuf>,
     },
+    /// Prove that a kernel loads all modules of a tree, or of an image in its order
+    Check(CheckArguments),
     /// List what an image holds
     Inspect {
         /// The image
@@ -128,6 +131,48 @@ impl BuildArguments {
     }
 }
 
+#[derive(Args)]
+struct CheckArguments {
+    /// The kernel image: vmlinuz, Image or vmlinux
+    #[arg(long, value_name = "VMLINUZ")]
+    kernel: PathBuf,
+    /// The modules: /lib/modules/RELEASE, or a directory with lib/modules/RELEASE or RELEASE in it
+    #[arg(long, value_name = "DIR", required_unless_present = "image", conflicts_with = "image")]
+    modules: Option<PathBuf>,
+    /// An image, instead
+    image: Option<PathBuf>,
+    /// Take the kernel's symbols from here instead of its image
+    #[arg(long, value_name = "Module.symvers|System.map")]
+    symbols: Option<PathBuf>,
+    /// The words that the kernel will be started with, which may have it demand signatures
+    #[arg(long, value_name = "WORDS", default_value = "", allow_hyphen_values = true)]
+    cmdline: String,
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl CheckArguments {
+    fn run(&self) -> Result<(String, bool)> {
+        let modules = match (&self.modules, &self.image) {
+            (Some(directory), _) => Modules::Tree(directory.clone()),
+            (None, image) => Modules::Image(image.clone().unwrap_or_default()),
+        };
+        let question = Question {
+            kernel: self.kernel.clone(),
+            symbols: self.symbols.clone(),
+            modules,
+            cmdline: self.cmdline.clone(),
+            strict: self.strict,
+        };
+        let answer = question.answer(&modstrap_initramfs::progress_bar("reading modules"))?;
+        Ok((if self.json { json(&answer)? } else { answer.to_string() }, answer.holds))
+    }
+}
+
 fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string_pretty(value).context("cannot write JSON")
 }
@@ -135,13 +180,14 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 /// Does what a command says: the text to print, and whether it is good news.
 fn run(command: &Command) -> Result<(String, bool)> {
     let text = match command {
-        Command::Build(arguments) => arguments.run(),
+        Command::Build(arguments) => arguments.run()?,
+        Command::Check(arguments) => return arguments.run(),
         Command::Plan(arguments) => return arguments.run(),
-        Command::Hardware { output, sysfs } => hardware(output.as_deref(), sysfs.as_deref()),
-        Command::Inspect { image, json: true } => json(&Inspection::read(image)?),
-        Command::Inspect { image, json: false } => Ok(Inspection::read(image)?.to_string()),
+        Command::Hardware { output, sysfs } => hardware(output.as_deref(), sysfs.as_deref())?,
+        Command::Inspect { image, json: true } => json(&Inspection::read(image)?)?,
+        Command::Inspect { image, json: false } => Inspection::read(image)?.to_string(),
     };
-    Ok((text?, true))
+    Ok((text, true))
 }
 
 fn main() -> ExitCode {

@@ -9,6 +9,7 @@ use object::elf;
 use object::{Object, ObjectKind, ObjectSection};
 
 use crate::compression::Format;
+use crate::proof::linkage::Linkage;
 
 /// What a module file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Module {
     pub firmware: Vec<String>,
     /// The kernel it was built for: the release, then the options that must agree.
     pub vermagic: String,
+    /// What it takes and gives when it is linked.
+    pub linkage: Linkage,
 }
 
 /// What a `softdep` line names, in .modinfo and in modprobe.d alike.
@@ -97,6 +100,7 @@ impl Module {
             aliases: Vec::new(),
             firmware: Vec::new(),
             vermagic: String::new(),
+            linkage: Linkage::parse(&file, bytes)?,
         };
         let info = section(&file, ".modinfo")?;
         for line in info.split(|&byte| byte == 0).filter(|line| !line.is_empty()) {
@@ -115,6 +119,8 @@ impl Module {
             "alias" => self.aliases.push(value.to_string()),
             "firmware" => self.firmware.push(value.to_string()),
             "vermagic" => self.vermagic = value.trim_end().to_string(),
+            "import_ns" => self.linkage.namespaces.push(value.into()),
+            "license" => self.linkage.license = self.linkage.license.take().or_else(|| Some(value.into())),
             _ => {}
         }
     }
@@ -144,6 +150,7 @@ impl Module {
             aliases: texts(aliases),
             firmware: Vec::new(),
             vermagic: String::new(),
+            linkage: Linkage::default(),
         }
     }
 

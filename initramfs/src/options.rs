@@ -41,6 +41,15 @@ pub struct Options {
     /// Take another loader, as for another architecture
     #[arg(long, value_name = "FILE")]
     loader: Option<PathBuf>,
+    /// Take the kernel's symbols from here instead of its image
+    #[arg(long, value_name = "Module.symvers|System.map")]
+    symbols: Option<PathBuf>,
+    /// Refuse an image of which the proof of linking has so much as a warning
+    #[arg(long)]
+    strict: bool,
+    /// Make the image even if the kernel would refuse modules in it
+    #[arg(long, conflicts_with = "strict")]
+    force: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -72,6 +81,9 @@ impl Options {
             cmdline: self.cmdline.clone(),
             compress: self.compress.unwrap_or(compress),
             loader: self.loader.clone(),
+            symbols: self.symbols.clone(),
+            strict: self.strict,
+            force: self.force,
             progress: true,
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
+use crate::proof::Proof;
 use crate::tree::Duplicate;
 
 /// The result of a build.
@@ -45,6 +46,8 @@ pub struct Summary {
     pub missing_firmware: Vec<String>,
     /// Programs in the image that cannot start, each with the dynamic linker that is missing.
     pub without_interpreter: Vec<(String, String)>,
+    /// What the proof of linking found: warnings, or with `--force` anything.
+    pub proof: Proof,
 }
 
 impl fmt::Display for Summary {
@@ -74,6 +77,7 @@ impl fmt::Display for Summary {
         for link in &self.dangling {
             writeln!(f, "warning   {} links to nothing", link.display())?;
         }
+        write!(f, "{}", self.proof)?;
         match self.missing_firmware.len() {
             0 => {}
             count => writeln!(f, "firmware  {count} files that modules may ask for are not there (-v names them)")?,

@@ -12,6 +12,7 @@ use crate::builtin::{Builtin, read_if_present};
 use crate::config::Config;
 use crate::module::{Module, normal, read_file};
 use crate::search::Search;
+use crate::similar::similar;
 
 /// A module tree, read.
 #[derive(Debug)]
@@ -210,10 +211,7 @@ impl Tree {
         let name = normal(name);
         let names =
             self.modules.iter().map(|module| module.name.as_str()).chain(self.builtin.names.iter().map(String::as_str));
-        let mut scored: Vec<(f64, &str)> =
-            names.map(|known| (strsim::jaro_winkler(&name, known), known)).filter(|(score, _)| *score > 0.85).collect();
-        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-        scored.into_iter().take(3).map(|(_, known)| known).collect()
+        similar(&name, names)
     }
 
     /// The content of a module's file, not compressed.

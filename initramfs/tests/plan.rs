@@ -65,7 +65,7 @@ fn image(system: &System) -> PathBuf {
     system.path("image")
 }
 
-fn on_record(image: &PathBuf, system: &System, record: &str, words: &str) -> anyhow::Result<Plan> {
+fn on_record(image: &Path, system: &System, record: &str, words: &str) -> anyhow::Result<Plan> {
     plan(image, &Given::Record(system.write("record", record)), words)
 }
 

@@ -376,7 +376,9 @@ impl<'a, M: Machine> Modules<'a, M> {
         let mut line = Line::of(&[b"module ", name.as_bytes(), b": "]);
         let (sentence, subject): (&[u8], _) = match cause {
             Cause::Kernel(errno) => {
-                push_refusal(&mut line, name.as_bytes(), errno, self.table, &self.machine);
+                push_refusal(&mut line, name.as_bytes(), errno, self.table, &|visit| {
+                    self.machine.evidence(errno, visit)
+                });
                 return line;
             }
             Cause::Corrupt => (b"its packed bytes are damaged: build the image anew", module),

@@ -4,7 +4,6 @@
 use rustix::io::Errno;
 
 use crate::file::Path;
-use crate::machine::Machine;
 use crate::report::{Line, push_errno, push_number, push_sentence};
 use crate::table::{Name, Table, glob};
 use crate::text::entries;
@@ -44,10 +43,13 @@ const MEANINGS: &[u8] = b"\
 /// The place of the meaning that names a symbol.
 const UNKNOWN_SYMBOL: usize = 1;
 
+/// Calls its argument for each line that may say why.
+pub type Evidence<'a> = &'a dyn Fn(&mut dyn FnMut(&[u8]));
+
 /// Adds why the kernel has just refused the module.
-pub fn push_refusal(line: &mut Line, name: &[u8], errno: Errno, table: &Table, machine: &impl Machine) {
+pub fn push_refusal(line: &mut Line, name: &[u8], errno: Errno, table: &Table, evidence: Evidence) {
     let mut found = Found { name, place: usize::MAX, meaning: b"", text: Line::new() };
-    machine.evidence(errno, &mut |text| found.see(text));
+    evidence(&mut |text| found.see(text));
     let mut subject = found.text.as_bytes();
     let mut provider = Name::of(&[b"nothing that is loaded"]);
     if found.place == UNKNOWN_SYMBOL {
@@ -104,37 +106,7 @@ impl Found<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Presence, Refusal};
-    use crate::table::{ModuleId, layout};
-
-    /// A machine of which nothing is known but what its kernel said and how it is set.
-    struct Record(&'static [&'static str]);
-
-    impl Machine for Record {
-        fn undriven(&self, _visit: &mut dyn FnMut(&[u8], &[u8])) {}
-
-        fn processor(&self, _visit: &mut dyn FnMut(&[u8])) {}
-
-        fn presence(&self, _name: &[u8]) -> Presence {
-            Presence::Absent
-        }
-
-        fn claim(&self, _module: ModuleId) -> Result<(), u32> {
-            Ok(())
-        }
-
-        fn progress(&self, _process: u32) -> u64 {
-            0
-        }
-
-        fn insert(&mut self, _name: &[u8], _blob: u64, _parameters: &core::ffi::CStr) -> Result<(), Refusal> {
-            Err(Refusal::Corrupt)
-        }
-
-        fn evidence(&self, _errno: Errno, visit: &mut dyn FnMut(&[u8])) {
-            self.0.iter().for_each(|line| visit(line.as_bytes()));
-        }
-    }
+    use crate::table::layout;
 
     fn empty_table() -> Vec<u8> {
         let mut bytes = vec![0; layout::HEADER];
@@ -149,7 +121,8 @@ mod tests {
         let bytes = empty_table();
         let table = Table::view(&bytes).unwrap();
         let mut line = Line::new();
-        push_refusal(&mut line, b"ext4", errno, &table, &Record(lines));
+        let evidence = |visit: &mut dyn FnMut(&[u8])| lines.iter().for_each(|line| visit(line.as_bytes()));
+        push_refusal(&mut line, b"ext4", errno, &table, &evidence);
         assert_eq!(line.as_bytes().escape_ascii().to_string().replace("\\'", "'"), expected);
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod link;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
