@@ -1,17 +1,20 @@
 //! What is part of the kernel itself: the names in modules.builtin, and what modules.builtin.modinfo says of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::module::normal;
+use crate::module::{normal, place};
+use crate::pattern::Part;
 
 /// The built-in modules of a kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Builtin {
     /// Their names, with '_' for '-'.
     pub names: BTreeSet<String>,
+    /// The places of those in the kernel's sources that have one.
+    pub places: BTreeMap<String, String>,
     /// What they answer to, each with its module's name.
     pub aliases: Vec<(String, String)>,
 }
@@ -22,13 +25,27 @@ impl Builtin {
         let mut builtin = Builtin::default();
         if let Some(text) = read_if_present(&directory.join("modules.builtin"))? {
             let text = String::from_utf8_lossy(&text).into_owned();
-            builtin.names.extend(text.lines().filter_map(name_of_path));
+            for path in text.lines().map(str::trim) {
+                let Some(name) = name_of_path(path) else { continue };
+                builtin.places.extend(place(Path::new(path), &name).map(|place| (name.clone(), place)));
+                builtin.names.insert(name);
+            }
         }
         let path = directory.join("modules.builtin.modinfo");
         if let Some(text) = read_if_present(&path)? {
             builtin.read_info(&text).with_context(|| path.display().to_string())?;
         }
         Ok(builtin)
+    }
+
+    /// Them all.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.names.iter().map(|name| self.part(name))
+    }
+
+    /// The one of this name.
+    pub fn part<'a>(&'a self, name: &'a str) -> Part<'a> {
+        Part { name, place: self.places.get(name).map(String::as_str) }
     }
 
     /// `module.key=value`, each ended by a NUL (Documentation/kbuild/kbuild.rst).
@@ -47,7 +64,7 @@ impl Builtin {
 
 /// The module name that a path such as `kernel/fs/fuse/fuse.ko` stands for.
 fn name_of_path(path: &str) -> Option<String> {
-    let file = path.trim().rsplit('/').next()?;
+    let file = path.rsplit('/').next()?;
     let name = file.strip_suffix(".ko").unwrap_or(file);
     (!name.is_empty()).then(|| normal(name))
 }

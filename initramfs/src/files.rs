@@ -1,6 +1,5 @@
-//! What a user puts into an image beside modules: programs and data (`--file`), firmware, an early archive.
+//! What a user puts into an image beside modules: programs and data (`--file`), an early archive.
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -102,25 +101,6 @@ fn interpreter_of<H: FileHeader<Endian = Endianness>>(content: &[u8]) -> Option<
     let segments = header.program_headers(endian, content).ok()?;
     let path = segments.iter().find_map(|segment| segment.interpreter(endian, content).ok().flatten())?;
     Some(String::from_utf8_lossy(path).into_owned())
-}
-
-/// Puts the firmware files `names` from `directory` into `archive`, below /lib/firmware; a file that is there only
-/// compressed goes in so, under its own name, for the kernel to unpack. The names that are not there are returned.
-pub fn add_firmware(archive: &mut Archive, directory: &Path, names: BTreeSet<&str>) -> Result<Vec<String>> {
-    ensure!(directory.is_dir(), "--firmware {}: no such directory", directory.display());
-    let mut missing = Vec::new();
-    for name in names {
-        let suffixes = ["", ".xz", ".zst"].map(|suffix| format!("{name}{suffix}"));
-        match suffixes.iter().find(|name| directory.join(name).is_file()) {
-            None => missing.push(name.to_string()),
-            Some(name) => {
-                let source = directory.join(name);
-                let content = std::fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
-                archive.add(&format!("lib/firmware/{name}"), Node::File { mode: 0o644, content })?;
-            }
-        }
-    }
-    Ok(missing)
 }
 
 /// Reads an archive that is to stand before ours, as the kernel wants microcode: uncompressed cpio and nothing else.

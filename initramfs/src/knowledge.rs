@@ -1,11 +1,13 @@
-//! What no module says of itself: its class, when it is a candidate, which disks it brings about, and what must be
-//! beside it. The facts are in `knowledge.txt`, whose head describes the format; here they are parsed and asked.
+//! What no module says of itself: its class, when it is a candidate, which disks it brings about, what must be beside
+//! it, and which of several for one purpose is best. The facts are in `knowledge.txt`, whose head describes the format;
+//! here they are parsed and asked.
 
 use anyhow::{Context, Result, bail, ensure};
-use globset::{GlobBuilder, GlobMatcher};
 use modstrap::table::{Class, Disks, Step};
 
-use crate::module::{Module, normal};
+use crate::module::Module;
+use crate::pattern::{Name, Part, Pattern};
+use crate::requests::Requests;
 use crate::tree::Tree;
 
 /// The facts, parsed.
@@ -14,9 +16,11 @@ pub struct Knowledge {
     natures: Vec<(Vec<Pattern>, Nature)>,
     stands_on: Vec<(Name, Nature)>,
     companions: Vec<(Who, Vec<Name>)>,
-    forgotten: Vec<(Pattern, Vec<Name>)>,
     on_request: Vec<(Pattern, Vec<Name>)>,
+    preferred: Vec<Pattern>,
     virtual_machines: Vec<Pattern>,
+    /// What modules ask for while they run.
+    pub requests: Requests,
 }
 
 /// What a module is to a boot.
@@ -43,27 +47,11 @@ enum Who {
     Bus(String),
 }
 
-/// Modules, by their place in the kernel's sources or by name.
-#[derive(Debug)]
-struct Pattern {
-    glob: GlobMatcher,
-    by_place: bool,
-    elsewhere: bool,
-}
-
-/// A module, an alias or a part of the kernel.
-#[derive(Debug)]
-struct Name {
-    name: String,
-    elsewhere: bool,
-}
-
-/// The mark of what the reference tree does not have.
-const ELSEWHERE: char = '~';
 impl Knowledge {
     /// The facts that are part of the builder.
     pub fn built_in() -> Result<Knowledge> {
-        Self::parse(include_str!("../knowledge.txt")).context("the builder's knowledge.txt")
+        let knowledge = Self::parse(include_str!("../knowledge.txt")).context("the builder's knowledge.txt")?;
+        Ok(Knowledge { requests: Requests::built_in()?, ..knowledge })
     }
 
     /// Parses facts; an error names the line.
@@ -72,9 +60,10 @@ impl Knowledge {
             natures: Vec::new(),
             stands_on: Vec::new(),
             companions: Vec::new(),
-            forgotten: Vec::new(),
             on_request: Vec::new(),
+            preferred: Vec::new(),
             virtual_machines: Vec::new(),
+            requests: Requests::default(),
         };
         for (index, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default();
@@ -88,8 +77,8 @@ impl Knowledge {
         match *words {
             [] => {}
             ["with", who, "take", ref names @ ..] => self.companions.push((Who::parse(who)?, parse_names(names)?)),
-            ["before", who, "load", ref names @ ..] => self.forgotten.push((Pattern::parse(who)?, parse_names(names)?)),
             ["on-request", who, ref names @ ..] => self.on_request.push((Pattern::parse(who)?, parse_names(names)?)),
+            ["prefer", ref patterns @ ..] => self.preferred.extend(parse_patterns(patterns)?),
             ["virtual", ref patterns @ ..] => self.virtual_machines.extend(parse_patterns(patterns)?),
             ["stands-on", name, class, step, disks] => {
                 self.stands_on.push((Name::parse(name), Nature::parse(class, step, disks)?));
@@ -105,9 +94,8 @@ impl Knowledge {
     /// What a module is to a boot. A module from outside the kernel's tree has no place there that would tell; then
     /// what it stands on does, or an alias as a file system's.
     pub fn nature(&self, module: &Module) -> Nature {
-        let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.fits(module));
-        if let Some((_, nature)) = self.natures.iter().find(|(patterns, _)| fits(patterns)) {
-            return *nature;
+        if let Some(nature) = self.nature_by_place(module.into()) {
+            return nature;
         }
         if module.place.is_some() {
             return UNKNOWN;
@@ -115,41 +103,45 @@ impl Knowledge {
         if module.aliases.iter().any(|alias| alias.starts_with("fs-")) {
             return Nature { class: Class::Fs, step: Step::Always, disks: Disks(0) };
         }
-        let below = self.stands_on.iter().find(|(name, _)| module.depends.contains(&name.name));
+        let below =
+            self.stands_on.iter().find(|(name, _)| module.depends.iter().any(|depends| depends == name.as_str()));
         below.map_or(UNKNOWN, |(_, nature)| *nature)
+    }
+
+    /// What the first line that fits says.
+    pub fn nature_by_place(&self, part: Part) -> Option<Nature> {
+        let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.fits(part));
+        self.natures.iter().find(|(patterns, _)| fits(patterns)).map(|(_, nature)| *nature)
     }
 
     /// The names of what an image must hold when it holds `module`, whose nature is given.
     pub fn companions<'k>(&'k self, module: &Module, nature: Nature) -> impl Iterator<Item = &'k str> {
         let lines = self.companions.iter().filter(move |(who, _)| who.fits(module, nature));
-        lines.flat_map(|(_, names)| names.iter().map(|name| name.name.as_str()))
+        lines.flat_map(|(_, names)| names.iter().map(|name| name.as_str()))
     }
 
-    /// The names of soft dependencies that `module` does not state.
-    pub fn forgotten<'k>(&'k self, module: &Module) -> impl Iterator<Item = &'k str> {
-        let lines = self.forgotten.iter().filter(move |(who, _)| who.fits(module));
-        lines.flat_map(|(_, names)| names.iter().map(|name| name.name.as_str()))
+    /// Where a module stands among others for the same purpose, as the providers of one crypto alias: the least rank
+    /// is the best. The order is the kernel's own, by priority (`cra_priority`).
+    pub fn rank(&self, part: Part) -> usize {
+        self.preferred.iter().position(|pattern| pattern.fits(part)).unwrap_or(self.preferred.len())
     }
 
     /// The soft dependencies of `module` that a boot leaves to the kernel's request.
     pub fn on_request<'k>(&'k self, module: &Module) -> impl Iterator<Item = &'k str> {
-        let lines = self.on_request.iter().filter(move |(who, _)| who.fits(module));
-        lines.flat_map(|(_, names)| names.iter().map(|name| name.name.as_str()))
+        let lines = self.on_request.iter().filter(move |(who, _)| who.fits(module.into()));
+        lines.flat_map(|(_, names)| names.iter().map(|name| name.as_str()))
     }
 
     /// Whether virtual machines have this.
-    pub fn is_virtual(&self, module: &Module) -> bool {
-        self.virtual_machines.iter().any(|pattern| pattern.fits(module))
+    pub fn is_virtual(&self, part: Part) -> bool {
+        self.virtual_machines.iter().any(|pattern| pattern.fits(part))
     }
 
     /// Every name and pattern that matches nothing in `tree`, although it is not marked as belonging elsewhere. A marked
     /// one may match: what one version of a kernel has the next may lack.
     pub fn doubtful(&self, tree: &Tree) -> Vec<String> {
-        let pattern = |pattern: &Pattern| {
-            let matches = tree.modules.iter().any(|module| pattern.fits(module));
-            (!matches && !pattern.elsewhere).then(|| pattern.glob.glob().to_string())
-        };
-        let name = |name: &Name| (tree.find(&name.name).is_empty() && !name.elsewhere).then(|| name.name.clone());
+        let pattern = |pattern: &Pattern| (!pattern.is_in(tree)).then(|| pattern.to_string());
+        let name = |name: &Name| (!name.is_in(tree)).then(|| name.as_str().to_string());
         let natures = self.natures.iter().flat_map(|(patterns, _)| patterns).filter_map(pattern);
         let who = self.companions.iter().filter_map(|(who, _)| match who {
             Who::Pattern(who) => pattern(who),
@@ -161,12 +153,11 @@ impl Knowledge {
             }
         });
         let names = self.companions.iter().flat_map(|(_, names)| names);
-        let soft = || self.forgotten.iter().chain(&self.on_request);
-        let names = names.chain(soft().flat_map(|(_, names)| names));
+        let names = names.chain(self.on_request.iter().flat_map(|(_, names)| names));
         let names = names.chain(self.stands_on.iter().map(|(name, _)| name)).filter_map(name);
-        let whose = soft().filter_map(|(who, _)| pattern(who));
-        let virtual_machines = self.virtual_machines.iter().filter_map(pattern);
-        natures.chain(who).chain(names).chain(whose).chain(virtual_machines).collect()
+        let whose = self.on_request.iter().map(|(who, _)| who);
+        let patterns = whose.chain(&self.preferred).chain(&self.virtual_machines).filter_map(pattern);
+        natures.chain(who).chain(names).chain(patterns).collect()
     }
 }
 
@@ -205,37 +196,11 @@ impl Who {
 
     fn fits(&self, module: &Module, nature: Nature) -> bool {
         match self {
-            Who::Pattern(pattern) => pattern.fits(module),
+            Who::Pattern(pattern) => pattern.fits(module.into()),
             Who::Disks(disks) => nature.disks.intersects(*disks),
             Who::Bus(prefix) => module.aliases.iter().any(|alias| alias.starts_with(prefix)),
         }
     }
-}
-
-impl Pattern {
-    fn parse(word: &str) -> Result<Pattern> {
-        let (elsewhere, word) = marked(word);
-        let glob = GlobBuilder::new(&normal(word)).literal_separator(false).build()?.compile_matcher();
-        Ok(Pattern { glob, by_place: word.contains('/'), elsewhere })
-    }
-
-    fn fits(&self, module: &Module) -> bool {
-        match self.by_place {
-            true => module.place.as_ref().is_some_and(|place| self.glob.is_match(place)),
-            false => self.glob.is_match(&module.name),
-        }
-    }
-}
-
-impl Name {
-    fn parse(word: &str) -> Name {
-        let (elsewhere, word) = marked(word);
-        Name { name: normal(word), elsewhere }
-    }
-}
-
-fn marked(word: &str) -> (bool, &str) {
-    word.strip_prefix(ELSEWHERE).map_or((false, word), |word| (true, word))
 }
 
 fn parse_patterns(words: &[&str]) -> Result<Vec<Pattern>> {
@@ -305,6 +270,16 @@ mod tests {
         };
         assert_eq!(companions(module("kernel/drivers/ata/ahci.ko", &[], &["pci:v*"])), ["sd_mod", "vmd", "x", "y"]);
         assert_eq!(companions(module("kernel/fs/ext4.ko", &[], &["fs-ext4"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_first_line_that_prefers_something_ranks_it() {
+        let knowledge = Knowledge::parse("prefer a_fast a_slow\nprefer arch/*/crypto/* crypto/*").unwrap();
+        let rank = |path: &str| knowledge.rank((&module(path, &[], &[])).into());
+        let paths =
+            ["arch/x86/crypto/a-fast", "arch/x86/crypto/a-slow", "arch/arm/crypto/b", "crypto/a", "drivers/crypto/a"];
+        let ranks = paths.map(|path| rank(&format!("kernel/{path}.ko")));
+        assert_eq!(ranks, [0, 1, 2, 3, 4]);
     }
 
     #[test]

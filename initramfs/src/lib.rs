@@ -1,19 +1,22 @@
 //! The builder: makes initramfs images from a kernel's own modules, and inspects them.
 //!
 //! [`build`] tells the story; each step has a file of its own:
-//! [`kernel`] and [`tree`] read what the distribution ships, [`config`] what the administrator says, [`knowledge`] adds
-//! what no module says of itself, [`select`] and [`closure`] choose and order, [`proof`] proves that the kernel takes it,
-//! [`pack`] compresses, [`table`] writes what the loader looks things up
-//! in, [`archive`] and [`image`] put it all into the file that the kernel unpacks.
+//! [`kernel`] and [`tree`] read what the distribution ships, [`asks`] what modules' code asks for, [`config`] what the
+//! administrator says; [`knowledge`] and [`requests`] add what no module says of itself, [`select`] and [`closure`]
+//! choose and order, [`proof`] proves that the kernel takes it, [`pack`] compresses, [`table`] writes what the loader
+//! looks things up in, [`archive`] and [`image`] put it all into the file that the kernel unpacks.
 
 pub mod aliases;
 pub mod archive;
+pub mod asks;
 pub mod builtin;
+pub mod cause;
 pub mod closure;
 pub mod compression;
 pub mod config;
 pub mod contents;
 pub mod files;
+pub mod firmware;
 pub mod hardware;
 pub mod image;
 pub mod inspect;
@@ -22,8 +25,10 @@ pub mod knowledge;
 pub mod module;
 pub mod options;
 pub mod pack;
+pub mod pattern;
 pub mod plan;
 pub mod proof;
+pub mod requests;
 pub mod search;
 pub mod select;
 pub mod similar;
@@ -98,6 +103,8 @@ pub enum Hardware {
     Generic,
     /// What virtual machines have.
     Virtual,
+    /// Every module of the tree.
+    All,
     /// The modules named in a file, one name or modalias in a line, and what they need.
     Names(PathBuf),
 }
@@ -130,17 +137,17 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     let kernel = Kernel::read(&request.kernel)?.with_symbols(request.symbols.as_deref())?;
     let config = Config::read(&request.modprobe_d)?;
     let mut tree = Tree::read(&request.modules, &kernel.release, &progress(request, "reading modules"))?;
+    let knowledge = Knowledge::built_in()?;
     tree.configure(config);
-    let selection = Selection::new(&tree, &Knowledge::built_in()?, request)?;
+    tree.put_best_first(|module| knowledge.rank(module.into()));
+    let selection = Selection::new(&tree, &knowledge, request)?;
     let proof = prove(request, &kernel, &tree, &selection)?;
     check_loader(&loader, &tree, request)?;
 
     let blobs = pack_selection(request, &tree, &selection)?;
     let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs))?;
-    let missing_firmware = match &request.firmware {
-        Some(directory) => files::add_firmware(&mut archive, directory, selection.firmware(&tree))?,
-        None => Vec::new(),
-    };
+    let firmware = selection.firmware(&tree);
+    let missing_firmware = firmware::add(&mut archive, request.firmware.as_deref(), &kernel.release, &firmware)?;
     image::add_skeleton(&mut archive, &image::Parts { loader: &loader, table: &table, blobs: &blobs.bytes })?;
     let image_bytes = image::write(output, &early, &archive, mtime)?;
     Ok(Summary {
@@ -155,6 +162,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
         loader_bytes: loader.len() as u64,
         early_bytes: early.len() as u64,
         image_bytes,
+        unknown_requests: selection.unknown,
         builtin: selection.builtin.into_iter().collect(),
         missing_firmware,
         without_interpreter: files::without_interpreter(&archive),
@@ -225,6 +233,7 @@ fn table_input(
         |links: &[Link]| links.iter().map(|link| link.renumbered(|index| numbers[&index])).collect::<Vec<Link>>();
     let entries = selection.members.iter().zip(&blobs.places).map(|((&index, member), place)| {
         let module = &tree.modules[index];
+        let further = selection.aliases.get(&index).into_iter().flatten();
         table::Entry {
             name: module.name.clone(),
             class: member.nature.class,
@@ -232,7 +241,7 @@ fn table_input(
             disks: member.nature.disks,
             plan: renumbered(&member.plan),
             closure: renumbered(&member.closure),
-            aliases: module.aliases.clone(),
+            aliases: module.aliases.iter().chain(further).cloned().collect(),
             blacklisted: tree.config.is_blacklisted(&module.name),
             options: tree.config.options(&module.name),
             blob: place.offset,

@@ -126,7 +126,7 @@ impl BuildArguments {
             return json(&summary);
         }
         let missing = summary.missing_firmware.iter().filter(|_| self.verbose);
-        let missing: String = missing.map(|name| format!("missing   {name}\n")).collect();
+        let missing: String = missing.map(|missing| format!("missing   {missing}\n")).collect();
         Ok(format!("{missing}{summary}"))
     }
 }

@@ -8,6 +8,7 @@ use modstrap::table::glob;
 use object::elf;
 use object::{Object, ObjectKind, ObjectSection};
 
+use crate::asks::{self, Ask};
 use crate::compression::Format;
 use crate::proof::linkage::Linkage;
 
@@ -36,6 +37,8 @@ pub struct Module {
     pub aliases: Vec<String>,
     /// The firmware files it may ask for.
     pub firmware: Vec<String>,
+    /// What its code asks the kernel to load while it runs.
+    pub asks: Vec<Ask>,
     /// The kernel it was built for: the release, then the options that must agree.
     pub vermagic: String,
     /// What it takes and gives when it is linked.
@@ -99,6 +102,7 @@ impl Module {
             weak: Vec::new(),
             aliases: Vec::new(),
             firmware: Vec::new(),
+            asks: asks::read(&file),
             vermagic: String::new(),
             linkage: Linkage::parse(&file, bytes)?,
         };
@@ -149,6 +153,7 @@ impl Module {
             weak: Vec::new(),
             aliases: texts(aliases),
             firmware: Vec::new(),
+            asks: Vec::new(),
             vermagic: String::new(),
             linkage: Linkage::default(),
         }
@@ -165,7 +170,7 @@ const TOPS: [&str; 13] =
     ["arch", "block", "certs", "crypto", "drivers", "fs", "kernel", "lib", "mm", "net", "security", "sound", "virt"];
 
 /// See [`Module::place`].
-fn place(path: &Path, name: &str) -> Option<String> {
+pub(crate) fn place(path: &Path, name: &str) -> Option<String> {
     let directory = path.parent()?.components().map(|part| normal(&part.as_os_str().to_string_lossy()));
     let mut parts: Vec<String> = directory.collect();
     // `kernel` is both the directory of all modules and one of the sources'.

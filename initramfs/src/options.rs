@@ -10,8 +10,8 @@ use crate::{Compress, FileSpec, Hardware, Request};
 /// What goes into an image, and how.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Which drivers: generic, virtual, or a file with a module name or modalias in each line
-    #[arg(long, value_name = "generic|virtual|NAME-LIST-FILE", default_value = "generic", value_parser = parse_hardware)]
+    /// Which drivers: generic, virtual, all modules there are, or a file with a module name or modalias in each line
+    #[arg(long, value_name = "generic|virtual|all|NAME-LIST-FILE", default_value = "generic", value_parser = parse_hardware)]
     hardware: Hardware,
     /// Add network devices and network file systems
     #[arg(long, value_name = "WHAT")]
@@ -61,6 +61,7 @@ fn parse_hardware(text: &str) -> Result<Hardware, Infallible> {
     Ok(match text {
         "generic" => Hardware::Generic,
         "virtual" => Hardware::Virtual,
+        "all" => Hardware::All,
         file => Hardware::Names(file.into()),
     })
 }

@@ -1,14 +1,19 @@
-//! Selecting the modules of an image, and closing the selection: over dependencies, and over the companions that
-//! [`Knowledge`] names.
+//! Selecting the modules of an image, and closing the selection: over dependencies, over the companions that
+//! [`Knowledge`] names, and over what answers to the requests that modules make while they run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use modstrap::table::{Class, Step};
 
+use crate::cause::Cause;
 use crate::closure::{Graph, Link};
+use crate::firmware;
 use crate::knowledge::{Knowledge, Nature};
+use crate::module::Module;
+use crate::pattern::Part;
+use crate::requests::{UnknownRequest, parts};
 use crate::tree::Tree;
 use crate::{Hardware, Request};
 
@@ -19,6 +24,10 @@ pub struct Selection {
     pub members: BTreeMap<usize, Member>,
     /// What was asked for and is part of the kernel itself.
     pub builtin: BTreeSet<String>,
+    /// Requests that members answer to although no alias of theirs says so, by index as above.
+    pub aliases: BTreeMap<usize, BTreeSet<String>>,
+    /// Requests in the code of members of which `requests.txt` does not know.
+    pub unknown: Vec<UnknownRequest>,
 }
 
 /// A module of an image.
@@ -26,6 +35,8 @@ pub struct Selection {
 pub struct Member {
     /// What it is to a boot.
     pub nature: Nature,
+    /// What first brought it in.
+    pub cause: Cause,
     /// What the tools load with it, in order.
     pub plan: Vec<Link>,
     /// What a boot loads with it, in order.
@@ -36,64 +47,49 @@ impl Selection {
     /// Selects what `request` asks for.
     pub fn new(tree: &Tree, knowledge: &Knowledge, request: &Request) -> Result<Selection> {
         let mut selection = Selection::default();
-        let mut wanted: BTreeSet<usize> = selection.by_hardware(tree, knowledge, request)?;
-        let mut named = BTreeSet::new();
+        let mut wanted = Vec::new();
         if let Hardware::Names(list) = &request.hardware {
-            named.extend(selection.listed(tree, list)?);
+            wanted.extend(selection.listed(tree, list)?);
         }
         for name in &request.include {
-            named.extend(selection.ask_for(tree, name).context("--include")?);
+            wanted.extend(selection.ask_for(tree, name).context("--include")?);
         }
-        wanted.extend(&named);
-        selection.close(tree, knowledge, wanted, &named)?;
+        let chosen = HardwareSet::new(tree, knowledge, request);
+        wanted.extend(chosen.modules().map(|index| (index, Cause::Hardware)));
+        let askers: Vec<String> = chosen.builtin().chain(&selection.builtin).cloned().collect();
+        Closing::new(tree, knowledge, &mut selection).run(wanted, &askers)?;
         Ok(selection)
     }
 
-    /// The firmware files that the modules may ask for, each once.
-    pub fn firmware<'t>(&self, tree: &'t Tree) -> BTreeSet<&'t str> {
-        let modules = self.members.keys().map(|&index| &tree.modules[index]);
-        modules.flat_map(|module| module.firmware.iter().map(String::as_str)).collect()
-    }
-
-    /// The modules that belong to a set of hardware, by what they are.
-    fn by_hardware(&self, tree: &Tree, knowledge: &Knowledge, request: &Request) -> Result<BTreeSet<usize>> {
-        let device_tree = tree.modules.first().is_some_and(|module| module.machine.has_device_tree());
-        let belongs = |nature: Nature| match nature.class {
-            Class::Net => request.with_net,
-            Class::Library | Class::Other => false,
-            _ if nature.step == Step::Supplier => device_tree,
-            _ => true,
-        };
-        let modules = tree.modules.iter().enumerate();
-        let chosen = modules.filter(|(_, module)| {
-            let nature = knowledge.nature(module);
-            match request.hardware {
-                Hardware::Generic => belongs(nature),
-                Hardware::Virtual => belongs(nature) && knowledge.is_virtual(module),
-                Hardware::Names(_) => nature.class == Class::Net && request.with_net,
+    /// The firmware files that the modules may ask for.
+    pub fn firmware<'t>(&self, tree: &'t Tree) -> firmware::Wanted<'t> {
+        let mut wanted = firmware::Wanted::new();
+        for module in self.members.keys().map(|&index| &tree.modules[index]) {
+            for file in &module.firmware {
+                wanted.entry(file).or_default().push(&module.name);
             }
-        });
-        Ok(chosen.map(|(index, _)| index).collect())
+        }
+        wanted
     }
 
     /// The modules in a file of names: a module name or modalias in each line.
-    fn listed(&mut self, tree: &Tree, list: &Path) -> Result<BTreeSet<usize>> {
+    fn listed(&mut self, tree: &Tree, list: &Path) -> Result<Vec<(usize, Cause)>> {
         let text = std::fs::read_to_string(list)
             .with_context(|| format!("cannot read the list of modules {}", list.display()))?;
-        let mut indices = BTreeSet::new();
+        let mut wanted = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let name = line.split(" #").next().unwrap_or_default().trim();
             if !name.is_empty() && !name.starts_with('#') {
                 let found =
                     self.ask_for(tree, name).with_context(|| format!("{}, line {}", list.display(), number + 1))?;
-                indices.extend(found);
+                wanted.extend(found);
             }
         }
-        Ok(indices)
+        Ok(wanted)
     }
 
     /// The modules that a user means by `name`; none if it is part of the kernel itself.
-    fn ask_for(&mut self, tree: &Tree, name: &str) -> Result<Vec<usize>> {
+    fn ask_for(&mut self, tree: &Tree, name: &str) -> Result<Vec<(usize, Cause)>> {
         let found = tree.find(name);
         if found.is_empty() {
             let hint = match &tree.similar(name)[..] {
@@ -103,42 +99,159 @@ impl Selection {
             bail!("{} has no module {name}, nor is it built into the kernel{hint}", tree.directory.display());
         }
         self.builtin.extend(found.builtin);
-        Ok(found.modules)
+        Ok(found.modules.into_iter().map(|index| (index, Cause::Named(name.to_string()))).collect())
+    }
+}
+
+/// What belongs to a set of hardware, by what it is.
+struct HardwareSet<'a> {
+    tree: &'a Tree,
+    knowledge: &'a Knowledge,
+    request: &'a Request,
+    device_tree: bool,
+}
+
+impl<'a> HardwareSet<'a> {
+    fn new(tree: &'a Tree, knowledge: &'a Knowledge, request: &'a Request) -> Self {
+        let device_tree = tree.modules.first().is_some_and(|module| module.machine.has_device_tree());
+        HardwareSet { tree, knowledge, request, device_tree }
     }
 
-    /// Adds `wanted`, their closures, their companions, and so on until nothing is missing. Those that the user
-    /// `named` are meant to be loaded, so they are candidates whatever they are.
-    fn close(
-        &mut self,
-        tree: &Tree,
-        knowledge: &Knowledge,
-        wanted: BTreeSet<usize>,
-        named: &BTreeSet<usize>,
-    ) -> Result<()> {
-        let graph = Graph::new(tree, knowledge);
-        let mut open = wanted;
-        while let Some(index) = open.pop_first() {
-            if self.members.contains_key(&index) {
-                continue;
+    fn modules(&self) -> impl Iterator<Item = usize> {
+        let modules = self.tree.modules.iter().enumerate();
+        let chosen = modules.filter(|&(_, module)| self.has(module.into(), self.knowledge.nature(module)));
+        chosen.map(|(index, _)| index)
+    }
+
+    /// Parts of the kernel itself, whose requests need answers just as those of modules.
+    fn builtin(&self) -> impl Iterator<Item = &'a String> {
+        let builtin = &self.tree.builtin;
+        let natures = builtin.names.iter().filter_map(|name| {
+            let part = builtin.part(name);
+            Some((name, part, self.knowledge.nature_by_place(part)?))
+        });
+        natures.filter(|(_, part, nature)| self.has(*part, *nature)).map(|(name, ..)| name)
+    }
+
+    fn has(&self, part: Part, nature: Nature) -> bool {
+        match self.request.hardware {
+            Hardware::All => true,
+            Hardware::Generic => self.belongs(nature),
+            Hardware::Virtual => self.belongs(nature) && self.knowledge.is_virtual(part),
+            Hardware::Names(_) => nature.class == Class::Net && self.request.with_net,
+        }
+    }
+
+    fn belongs(&self, nature: Nature) -> bool {
+        match nature.class {
+            Class::Net => self.request.with_net,
+            Class::Library | Class::Other => false,
+            _ if nature.step == Step::Supplier => self.device_tree,
+            _ => true,
+        }
+    }
+}
+
+/// A selection being closed.
+struct Closing<'a> {
+    tree: &'a Tree,
+    knowledge: &'a Knowledge,
+    graph: Graph<'a>,
+    selection: &'a mut Selection,
+    /// What is still to be added, the nearest to the user's wish first: so chains of causes are short.
+    open: VecDeque<(usize, Cause)>,
+}
+
+impl<'a> Closing<'a> {
+    fn new(tree: &'a Tree, knowledge: &'a Knowledge, selection: &'a mut Selection) -> Self {
+        Closing { tree, knowledge, graph: Graph::new(tree, knowledge), selection, open: VecDeque::new() }
+    }
+
+    /// Adds `wanted` and what answers to the `askers` among the parts of the kernel, and so on until nothing is missing.
+    fn run(mut self, wanted: Vec<(usize, Cause)>, askers: &[String]) -> Result<()> {
+        self.open.extend(wanted);
+        for asker in askers {
+            self.answer(self.tree.builtin.part(asker));
+        }
+        while let Some((index, cause)) = self.open.pop_front() {
+            if !self.selection.members.contains_key(&index) {
+                self.add(index, cause)?;
             }
-            let module = &tree.modules[index];
-            let mut nature = knowledge.nature(module);
-            if nature.class == Class::Other && named.contains(&index) {
-                nature = Nature { class: Class::Bus, step: Step::Always, ..nature };
-            }
-            let plan = graph.plan(index)?;
-            // All of it, so that the tools do what kmod does, and so that the kernel's requests find their answers.
-            open.extend(plan.iter().filter_map(Link::index));
-            let companions = knowledge.companions(module, nature).chain(module.weak.iter().map(String::as_str));
-            let companions = companions.chain(knowledge.forgotten(module));
-            for companion in companions {
-                let found = tree.find(companion);
-                // One that cannot be loaded here is no use as a companion.
-                open.extend(found.modules.into_iter().filter(|&index| graph.is_loadable(index)));
-                self.builtin.extend(found.builtin);
-            }
-            self.members.insert(index, Member { nature, plan, closure: graph.closure(index)? });
         }
         Ok(())
+    }
+
+    fn add(&mut self, index: usize, cause: Cause) -> Result<()> {
+        let module = &self.tree.modules[index];
+        let mut nature = self.knowledge.nature(module);
+        // What the user named is meant to be loaded, so it is a candidate whatever it is.
+        if nature.class == Class::Other && matches!(cause, Cause::Named(_)) {
+            nature = Nature { class: Class::Bus, step: Step::Always, ..nature };
+        }
+        // Everything in its plan follows, by its own dependencies and by theirs: so the tools do what kmod does, and the
+        // kernel's requests find their answers.
+        let (plan, closure) = (self.graph.plan(index)?, self.graph.closure(index)?);
+        let of = || module.name.clone();
+        let hard = module.depends.iter().filter_map(|name| self.tree.by_name(name));
+        self.open.extend(hard.map(|index| (index, Cause::Dependency(of()))));
+        for name in module.soft_before.iter().chain(&module.soft_after) {
+            self.take(name, || Cause::SoftDependency(of()));
+        }
+        for name in &module.weak {
+            self.take(name, || Cause::WeakDependency(of()));
+        }
+        for name in self.knowledge.companions(module, nature) {
+            self.take(name, || Cause::Companion(of()));
+            self.selection.builtin.extend(self.tree.find(name).builtin);
+        }
+        self.answer(module.into());
+        self.note_unknown(module);
+        self.selection.members.insert(index, Member { nature, cause, plan, closure });
+        Ok(())
+    }
+
+    /// Takes along what goes by `name`; whatever cannot be loaded here is no use.
+    fn take(&mut self, name: &str, cause: impl Fn() -> Cause) {
+        let found = self.tree.find(name);
+        let members = &self.selection.members;
+        let missing = found.modules.into_iter().filter(|index| !members.contains_key(index));
+        let usable = missing.filter(|&index| self.graph.is_loadable(index));
+        self.open.extend(usable.map(|index| (index, cause())));
+    }
+
+    /// Takes along what answers to the requests that `part` may make while it runs.
+    fn answer(&mut self, part: Part) {
+        let knowledge = self.knowledge;
+        for answer in knowledge.requests.answers(part) {
+            self.take_answers(part.name, answer.request, answer.name);
+            if answer.needs_alias() && self.tree.find(answer.request).is_empty() {
+                for index in self.tree.find(answer.name).modules {
+                    self.selection.aliases.entry(index).or_default().insert(answer.request.to_string());
+                }
+            }
+        }
+    }
+
+    /// Notes the requests in a module's code that `requests.txt` does not know. Those that say their whole name are
+    /// answered all the same.
+    fn note_unknown(&mut self, module: &Module) {
+        let requests = &self.knowledge.requests;
+        for ask in module.asks.iter().filter(|ask| !requests.know(module.into(), ask)) {
+            let request = ask.to_string();
+            if !ask.is_open() {
+                self.take_answers(&module.name, &request, &request);
+            }
+            self.selection.unknown.push(UnknownRequest { module: module.name.clone(), request });
+        }
+    }
+
+    fn take_answers(&mut self, to: &str, request: &str, name: &str) {
+        let cause = || Cause::Answer { to: to.to_string(), request: request.to_string() };
+        for name in parts(name) {
+            // The kernel does not ask for what it has.
+            if !self.tree.is_in_kernel(&name) {
+                self.take(&name, cause);
+            }
+        }
     }
 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
+use crate::firmware::Missing;
 use crate::proof::Proof;
+use crate::requests::UnknownRequest;
 use crate::tree::Duplicate;
 
 /// The result of a build.
@@ -38,12 +40,14 @@ pub struct Summary {
     pub builtin: Vec<String>,
     /// What in modprobe.d is not honoured, with file and line.
     pub notes: Vec<String>,
+    /// Requests in the code of modules of which the builder knows nothing.
+    pub unknown_requests: Vec<UnknownRequest>,
     /// Names that several files had, and which was taken.
     pub duplicates: Vec<Duplicate>,
     /// Links in the module tree to files that are not there.
     pub dangling: Vec<PathBuf>,
-    /// Firmware that chosen modules may ask for and the firmware directory, if one was given, lacks.
-    pub missing_firmware: Vec<String>,
+    /// Firmware that chosen modules may ask for and that is not in the image.
+    pub missing_firmware: Vec<Missing>,
     /// Programs in the image that cannot start, each with the dynamic linker that is missing.
     pub without_interpreter: Vec<(String, String)>,
     /// What the proof of linking found: warnings, or with `--force` anything.
@@ -77,10 +81,13 @@ impl fmt::Display for Summary {
         for link in &self.dangling {
             writeln!(f, "warning   {} links to nothing", link.display())?;
         }
+        for request in &self.unknown_requests {
+            writeln!(f, "warning   {request}")?;
+        }
         write!(f, "{}", self.proof)?;
         match self.missing_firmware.len() {
             0 => {}
-            count => writeln!(f, "firmware  {count} files that modules may ask for are not there (-v names them)")?,
+            count => writeln!(f, "firmware  {count} files that modules may ask for are left out (-v names them)")?,
         }
         for (program, interpreter) in &self.without_interpreter {
             writeln!(f, "warning   {program} cannot start: the image has no {interpreter}")?;

@@ -128,12 +128,9 @@ impl Tree {
         duplicates: Vec<Duplicate>,
         dangling: Vec<PathBuf>,
     ) -> Tree {
-        let by_name = modules.iter().enumerate().map(|(index, module)| (module.name.clone(), index)).collect();
-        let of_module = |(index, module): (usize, &'_ Module)| {
-            module.aliases.iter().map(move |alias| (alias.clone(), index)).collect::<Vec<_>>()
-        };
-        Tree {
-            aliases: modules.iter().enumerate().flat_map(of_module).collect(),
+        let mut tree = Tree {
+            by_name: HashMap::new(),
+            aliases: Aliases::default(),
             builtin_aliases: builtin.aliases.iter().cloned().collect(),
             configured: Aliases::default(),
             config: Config::default(),
@@ -142,8 +139,30 @@ impl Tree {
             builtin,
             duplicates,
             dangling,
-            by_name,
+        };
+        tree.number();
+        tree
+    }
+
+    /// Notes where each module stands.
+    fn number(&mut self) {
+        let modules = || self.modules.iter().enumerate();
+        self.by_name = modules().map(|(index, module)| (module.name.clone(), index)).collect();
+        self.aliases =
+            modules().flat_map(|(index, module)| module.aliases.iter().map(move |alias| (alias, index))).collect();
+    }
+
+    /// Lets the providers of cryptographic algorithms change places among themselves, so that those of least `rank` are
+    /// first: of several for one algorithm a boot takes the first that it can.
+    pub fn put_best_first(&mut self, rank: impl Fn(&Module) -> usize) {
+        let provides = |module: &Module| module.aliases.iter().any(|alias| alias.starts_with("crypto-"));
+        let places: Vec<usize> = (0..self.modules.len()).filter(|&index| provides(&self.modules[index])).collect();
+        let mut providers: Vec<Module> = places.iter().map(|&place| self.modules[place].clone()).collect();
+        providers.sort_by_cached_key(rank);
+        for (place, provider) in places.into_iter().zip(providers) {
+            self.modules[place] = provider;
         }
+        self.number();
     }
 
     /// Merges what modprobe.d says into what the modules say of themselves.
@@ -172,6 +191,11 @@ impl Tree {
     /// Whether a module of this name is part of the kernel itself.
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.names.contains(&normal(name))
+    }
+
+    /// Whether the kernel itself has something of this name or alias, whatever modules there are for it.
+    pub fn is_in_kernel(&self, name: &str) -> bool {
+        self.is_builtin(name) || self.builtin_aliases.matching(&normal(name)).next().is_some()
     }
 
     /// Who answers to `name`, in the order in which kmod asks, the first who does: aliases of modprobe.d, the module of

@@ -372,16 +372,61 @@ fn a_program_without_its_dynamic_linker_is_pointed_out() {
 }
 
 #[test]
-fn firmware_goes_in_and_what_is_missing_is_counted() {
+fn firmware_goes_in_and_what_is_missing_is_named_with_who_asks() {
     let system = System::new();
     system.module("kernel/drivers/scsi/hba.ko", "hba", &["firmware=hba/a.bin", "firmware=b.bin", "firmware=c.bin"]);
+    system.module("kernel/drivers/scsi/hbb.ko", "hbb", &["firmware=c.bin"]);
     system.write("firmware/hba/a.bin", "firmware a");
     system.write("firmware/b.bin.xz", "packed b");
     let request = Request { firmware: Some(system.path("firmware")), ..system.request() };
     let image = system.build(&request).unwrap();
     assert_eq!(image.file("lib/firmware/hba/a.bin").as_deref(), Some(&b"firmware a"[..]));
     assert_eq!(image.file("lib/firmware/b.bin.xz").as_deref(), Some(&b"packed b"[..]));
-    assert_eq!(image.summary.missing_firmware, ["c.bin"]);
+    let missing: Vec<String> = image.summary.missing_firmware.iter().map(ToString::to_string).collect();
+    assert_eq!(missing, ["c.bin for hba, hbb"]);
+    assert_eq!(system.build(&system.request()).unwrap().summary.missing_firmware.len(), 3);
+    // What the user puts there himself is not missing.
+    let own = FileSpec { source: system.write("own", "own c"), dest: Some("/lib/firmware/c.bin".into()) };
+    assert!(system.build(&Request { files: vec![own], ..request }).unwrap().summary.missing_firmware.is_empty());
+}
+
+#[test]
+fn firmware_is_taken_from_where_the_kernel_would_take_it() {
+    let system = System::new();
+    system.module(
+        "kernel/drivers/scsi/hba.ko",
+        "hba",
+        &["firmware=both.bin", "firmware=updated.bin", "firmware=own.bin"],
+    );
+    for file in ["both.bin.xz", "both.bin.zst", "updates/updated.bin", "updated.bin", "own.bin"] {
+        system.write(&format!("firmware/{file}"), file);
+    }
+    system.write(&format!("firmware/{RELEASE}/own.bin.zst"), "packed");
+    let request = Request { firmware: Some(system.path("firmware")), ..system.request() };
+    let image = system.build(&request).unwrap();
+    let files = image.files_below("lib/firmware/");
+    assert_eq!(files, ["lib/firmware/both.bin.zst", "lib/firmware/own.bin", "lib/firmware/updates/updated.bin"]);
+}
+
+#[test]
+fn patterns_of_firmware_take_all_that_match() {
+    let system = System::new();
+    system.module(
+        "kernel/drivers/scsi/hba.ko",
+        "hba",
+        &["firmware=hba/v*/*", "firmware=hba/x*.txt", "firmware=n?.bin"],
+    );
+    for file in
+        ["hba/v1/a.bin.xz", "hba/v2/b.bin", "hba/v2/deep/c.bin", "hba/w/d.bin", "updates/hba/v2/b.bin", "n1.bin"]
+    {
+        system.write(&format!("firm[ware]/{file}"), file);
+    }
+    let request = Request { firmware: Some(system.path("firm[ware]")), ..system.request() };
+    let image = system.build(&request).unwrap();
+    let files = image.files_below("lib/firmware/");
+    let expected = ["hba/v1/a.bin.xz", "n1.bin", "updates/hba/v2/b.bin"];
+    assert_eq!(files, expected.map(|file| format!("lib/firmware/{file}")));
+    assert_eq!(image.summary.missing_firmware[0].file, "hba/x*.txt");
 }
 
 #[test]

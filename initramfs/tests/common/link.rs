@@ -69,7 +69,7 @@ impl Plan {
         }
         assembly += &tables(&self.exports, Pointers::Relative, !self.unversioned);
         let code = format!("__asm__({assembly:?});");
-        compile_with(self.name, self.release.unwrap_or(RELEASE), &self.info, &code)
+        compile_with(self.name, self.release.unwrap_or(RELEASE), &self.info, &code, &[])
     }
 }
 

@@ -8,9 +8,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use indicatif::ProgressBar;
 use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
-use modstrap::table::{Link, Table, layout};
+use modstrap::table::{Link, Table, glob, layout};
 use modstrap_initramfs::inspect::Inspection;
+use modstrap_initramfs::tree::Tree;
 use modstrap_initramfs::{Compress, Hardware, Request, Summary, archive};
 use tempfile::TempDir;
 
@@ -59,6 +61,11 @@ impl System {
         self.foreign_module(&format!("lib/modules/{RELEASE}/{path}"), name, RELEASE, info)
     }
 
+    /// Makes a module whose code is this piece of C.
+    pub fn coded_module(&self, path: &str, name: &str, info: &[&str], code: &str) -> PathBuf {
+        self.write(&format!("lib/modules/{RELEASE}/{path}"), compile_with(name, RELEASE, info, code, &[]))
+    }
+
     /// Makes a module built for `release`; `path` is below the root.
     pub fn foreign_module(&self, path: &str, name: &str, release: &str, info: &[&str]) -> PathBuf {
         let path = self.write(path, compile(name, release, info));
@@ -87,6 +94,11 @@ impl System {
     /// A request for these modules alone.
     pub fn request_for(&self, names: &str) -> Request {
         Request { hardware: Hardware::Names(self.write("names", names)), ..self.request() }
+    }
+
+    /// The modules as the builder reads them.
+    pub fn tree(&self) -> Tree {
+        Tree::read(self.root.path(), RELEASE, &ProgressBar::hidden()).unwrap()
     }
 
     pub fn build(&self, request: &Request) -> anyhow::Result<Image> {
@@ -143,6 +155,17 @@ impl Image {
         self.with_table(|table| table.module(table.find(name.as_bytes()).expect(name)).blacklisted)
     }
 
+    /// The modules that answer to a name or an alias.
+    pub fn lookup(&self, name: &str) -> Vec<String> {
+        self.with_table(|table| {
+            let mut found = Vec::new();
+            let mut name = name.as_bytes().to_vec();
+            glob::normalise(&mut name);
+            table.lookup(&name, &mut |id| found.push(text(table.name(id).as_bytes())));
+            found
+        })
+    }
+
     /// The content of a module as the loader would decode it.
     pub fn content(&self, name: &str) -> Vec<u8> {
         let blobs = self.file(BLOBS_PATH).unwrap();
@@ -163,6 +186,13 @@ impl Image {
         Some(entry.content.to_vec())
     }
 
+    /// The paths of the files in its last archive that begin so.
+    pub fn files_below(&self, path: &str) -> Vec<String> {
+        let archives = archive::read(&self.bytes).unwrap();
+        let files = archives.last().unwrap().iter().filter(|entry| entry.mode & 0o170_000 == 0o100_000);
+        files.map(|entry| entry.path.clone()).filter(|found| found.starts_with(path)).collect()
+    }
+
     pub fn inspect(&self, directory: &Path) -> anyhow::Result<Inspection> {
         let path = directory.join("inspected");
         std::fs::write(&path, &self.bytes).unwrap();
@@ -181,11 +211,11 @@ fn text(bytes: &[u8]) -> String {
 
 /// A relocatable object that says what a module says of itself.
 pub fn compile(name: &str, release: &str, info: &[&str]) -> Vec<u8> {
-    compile_with(name, release, info, "")
+    compile_with(name, release, info, "", &[])
 }
 
-/// The same with further lines of C.
-pub fn compile_with(name: &str, release: &str, info: &[&str], code: &str) -> Vec<u8> {
+/// The same with code in it, compiled with these further flags.
+pub fn compile_with(name: &str, release: &str, info: &[&str], code: &str, flags: &[&str]) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     let (source, object) = (directory.path().join("module.c"), directory.path().join("module.ko"));
     let lines = info.iter().map(|line| format!("\"{line}\\0\"")).collect::<Vec<_>>().join(" ");
@@ -196,7 +226,14 @@ pub fn compile_with(name: &str, release: &str, info: &[&str], code: &str) -> Vec
          int state; void *next, *previous; char name[56]; char rest[512]; }} this_module = {{ .name = \"{name}\" }};\n{code}\n"
     );
     std::fs::write(&source, program).unwrap();
-    let gcc = Command::new("gcc").arg("-c").arg(&source).arg("-o").arg(&object).output().expect("gcc; install it");
+    let gcc = Command::new("gcc")
+        .args(["-O2", "-c"])
+        .args(flags)
+        .arg(&source)
+        .arg("-o")
+        .arg(&object)
+        .output()
+        .expect("gcc; install it");
     assert!(gcc.status.success(), "{}", String::from_utf8_lossy(&gcc.stderr));
     std::fs::read(object).unwrap()
 }

@@ -40,7 +40,7 @@ impl Scenario {
             "{imports}char {name}_symbol; asm(\".globl __crc_{name}_symbol\\n.set __crc_{name}_symbol, 1\");\n\
              __attribute__((section(\"__ksymtab_strings\"), used)) static const char export[] = \"{name}_symbol\";"
         );
-        self.system.write(&format!("lib/modules/{RELEASE}/{path}"), compile_with(&name, RELEASE, info, &code));
+        self.system.write(&format!("lib/modules/{RELEASE}/{path}"), compile_with(&name, RELEASE, info, &code, &[]));
         self
     }
 
