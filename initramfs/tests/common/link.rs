@@ -40,6 +40,8 @@ pub struct Plan {
     pub exports: Vec<Export>,
     /// Without any versions.
     pub unversioned: bool,
+    /// With its versions in the sections for long names, as since 6.14.
+    pub extended: bool,
 }
 
 impl Plan {
@@ -62,7 +64,13 @@ impl Plan {
         let weak = self.weak.iter().map(|name| format!(".weak {name}\n.quad {name}\n"));
         let mut assembly: String = [".section .data\n".to_string()].into_iter().chain(imports).chain(weak).collect();
         let versions = [("module_layout", 0x3333)].into_iter().chain(self.imports.iter().copied());
-        if !self.unversioned {
+        if self.extended {
+            let (names, crcs): (Vec<&str>, Vec<u32>) = versions.unzip();
+            assembly += ".section __version_ext_crcs, \"a\"\n";
+            assembly.extend(crcs.iter().map(|crc| format!(".long {crc:#x}\n")));
+            assembly += ".section __version_ext_names, \"a\"\n";
+            assembly.extend(names.iter().map(|name| format!(".asciz \"{name}\"\n")));
+        } else if !self.unversioned {
             assembly += ".section __versions, \"a\"\n";
             assembly
                 .extend(versions.map(|(name, crc)| format!(".quad {crc:#x}\n0: .asciz \"{name}\"\n.org 0b + 56\n")));

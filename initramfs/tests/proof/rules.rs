@@ -1,7 +1,14 @@
 //! One rule of the kernel broken at a time, and the sentence that says so.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use modstrap_initramfs::Request;
+use modstrap_initramfs::kernel::Kernel;
+use modstrap_initramfs::module::Module;
 use modstrap_initramfs::proof::check::{Modules, Question};
+use modstrap_initramfs::proof::subjects::Subject;
+use modstrap_initramfs::proof::{Case, Proof};
 
 use crate::common::link::Plan;
 use crate::{World, answer, lines};
@@ -52,6 +59,19 @@ fn a_version_that_is_not_there() {
     bytes[at + 8] = b'x';
     world.add_bytes("a", bytes);
     assert_eq!(world.refused(), ["module a names no version of the symbol _printk, which the kernel exports with one"]);
+}
+
+#[test]
+fn versions_of_long_names() {
+    const LONG: &str = "a_symbol_whose_name_is_so_long_that_no_record_of_the_old_form_could_hold_it";
+    let world = World::with_kernel(&[("module_layout", 0x3333, false, ""), (LONG, 0x1, false, "")]);
+    world.add(&Plan { extended: true, ..Plan::new("a", &[(LONG, 0x1)]) });
+    world.passes();
+    world.add(&Plan { extended: true, ..Plan::new("a", &[(LONG, 0x2)]) });
+    let sentence = format!(
+        "module a was built with another version of the symbol {LONG}: 0x00000002, where the kernel has 0x00000001"
+    );
+    assert_eq!(world.refused(), [sentence]);
 }
 
 #[test]
@@ -181,6 +201,18 @@ fn a_symbol_that_is_exported_twice() {
             "module b exports the symbol mine, which a exports already",
         ]
     );
+}
+
+#[test]
+fn a_name_that_two_modules_have() {
+    let world = World::new();
+    let kernel = Kernel::read(&world.system.path("vmlinuz")).unwrap();
+    let module = |path: &str| Module::parse(Path::new(path), &Plan::new("a", &[]).bytes()).unwrap();
+    let modules = [module("one.ko"), module("two.ko")];
+    let subject = |module| Subject { module, before: Vec::new(), findings: Vec::new() };
+    let subjects = modules.iter().map(subject).collect();
+    let case = Case { kernel: &kernel, cmdline: "", subjects, others: Vec::new(), builtin: &BTreeSet::new() };
+    assert_eq!(Proof::of(&case).to_string(), "refused   module a is there twice\n");
 }
 
 #[test]
