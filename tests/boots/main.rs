@@ -15,6 +15,7 @@ mod inside;
 mod log;
 mod orders;
 mod recorded;
+mod refusals;
 mod requests;
 mod shares;
 

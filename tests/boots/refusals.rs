@@ -82,12 +82,13 @@ fn with_unsigned(scratch: &Scratch, module: &str, change: impl FnOnce(&mut [u8])
     })
 }
 
-/// Changes the one place of a module that has these bytes.
+/// Changes the last place of a module that has these bytes: names stand first where a section of their own has them, and
+/// then in the table of strings.
 #[track_caller]
 fn replace(module: &mut [u8], old: &[u8], new: &[u8]) {
-    let places: Vec<_> = (0..module.len()).filter(|&at| module[at..].starts_with(old)).collect();
-    assert_eq!(places.len(), 1, "{} is there {} times", old.escape_ascii(), places.len());
-    module[places[0]..][..new.len()].copy_from_slice(new);
+    let at = (0..module.len()).rev().find(|&at| module[at..].starts_with(old));
+    let at = at.unwrap_or_else(|| panic!("there is no {}", old.escape_ascii()));
+    module[at..][..new.len()].copy_from_slice(new);
 }
 
 fn boot(scratch: &Scratch, image: &Image, bus: Bus, words: &str) -> Result<Finished> {
@@ -138,9 +139,8 @@ fn changed_ext4(change: impl FnOnce(&mut [u8]), sentence: &str) -> Result<()> {
 }
 
 fn missing_symbol() -> Result<()> {
-    // In the table of strings, and not in that of versions, where NULs fill the room behind a name.
     changed_ext4(
-        |module| replace(module, b"\0jbd2_journal_start\0j", b"\0jbd2_journal_stirt\0"),
+        |module| replace(module, b"\0jbd2_journal_start\0", b"\0jbd2_journal_stirt\0"),
         "it needs the symbol jbd2_journal_stirt, which nothing that is loaded provides (errno 2)",
     )
 }
@@ -148,6 +148,7 @@ fn missing_symbol() -> Result<()> {
 fn other_version() -> Result<()> {
     changed_ext4(
         |module| {
+            // A record of a version is a checksum of 8 bytes and a name in 56, filled with NULs.
             let name = b"jbd2_journal_start\0\0\0\0";
             let at = (0..module.len()).find(|&at| module[at..].starts_with(name)).expect("a version");
             module[at - 8] ^= 1;
@@ -171,11 +172,8 @@ fn namespace() -> Result<()> {
 
 fn duplicate() -> Result<()> {
     let scratch = Scratch::new()?;
-    let change = |module: &mut [u8]| {
-        let name = b"\0mb_cache_create\0mb_cache_destroy\0";
-        let at = (0..module.len()).find(|&at| module[at..].starts_with(name)).expect("its exports");
-        module[at + 1..][..b"kmem_cache_free".len()].copy_from_slice(b"kmem_cache_free");
-    };
+    // Behind each exported name stands that of its namespace.
+    let change = |module: &mut [u8]| replace(module, b"\0mb_cache_create\0\0", b"\0kmem_cache_free\0\0");
     let image = with_unsigned(&scratch, "mbcache", change)?;
     let finished = boot(&scratch, &image, Bus::VirtioBlk, "")?;
     says_of(
@@ -220,13 +218,13 @@ fn parameters() -> Result<()> {
     let files = ["usb_storage/parameters/quirks", "scsi_mod/parameters/scan", "scsi_mod/parameters/max_luns"];
     let files = files.map(|file| format!("/sys/module/{file}"));
     let words = format!(
-        "root=LABEL=shown init=/etc/show usb-storage.quirks=\"1:2:u, 3.5:4:i\" \"scsi_mod.scan=sync or so\" \
+        "root=LABEL=shown init=/etc/show usb-storage.quirks=\"1:2:u, 3.5:4:i\" \"scsi_mod.scan=s ync\" \
          scsi_mod.\"max_luns=7\" scsi_mod.max_luns.x=8 -- {}",
         files.join(" ")
     );
     let finished = shown_on(Bus::Uas, &scratch, plain()?, Ext4, &words)?;
     let report = finished.reached("/dev/sda (ext4)");
-    for (file, expected) in files.iter().zip(["1:2:u, 3.5:4:i", "sync or so", "512"]) {
+    for (file, expected) in files.iter().zip(["1:2:u, 3.5:4:i", "s ync", "512"]) {
         let found = report.line(file)?;
         finished.expect(found == expected, format!("{file} is {found}"));
     }
