@@ -29,8 +29,6 @@ Module *blacklisted\0*capability,*\0\x01the policy of the kernel forbids it: %";
 
 /// What an error number means.
 const MEANINGS: &[u8] = b"\
-\x01the kernel forbids it\0\
-\x02it needs something that is not there\0\
 \x04it did not come up in time\0\
 \x08it is no module for this kernel\0\
 \x10it, or something it needs, was just being loaded and did not come up\0\
