@@ -254,9 +254,9 @@ fn read_policy(visit: &mut dyn FnMut(&[u8])) {
     const SECURITY: &CStr = c"/sys/kernel/security";
     // Where it is mounted already, the kernel refuses to do so again.
     let mounted = mount(c"securityfs", SECURITY, c"securityfs", MountFlags::empty(), None);
-    for path in [c"/proc/sys/kernel/modules_disabled", c"/sys/kernel/security/lsm"] {
-        visit(file::read(path, &mut [0; 200]).trim_ascii_end());
-    }
+    let mut show = |path| visit(file::read(path, &mut [0; 200]).trim_ascii_end());
+    show(c"/proc/sys/kernel/modules_disabled");
+    show(c"/sys/kernel/security/lsm");
     if mounted.is_ok() {
         let _ = unmount(SECURITY, UnmountFlags::empty());
     }

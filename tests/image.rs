@@ -86,6 +86,24 @@ impl Image {
         })
     }
 
+    /// The image with the bytes of a module changed, and its blob's checksum made to fit: what a builder would have made
+    /// of another module. The image must have been built with [`Compress::Store`].
+    pub fn with_changed_module(&self, file: PathBuf, module: &str, change: impl FnOnce(&mut [u8])) -> Result<Self> {
+        self.changed(file, |bytes| {
+            let table = table(bytes)?;
+            let id = table.find(module.as_bytes()).with_context(|| format!("the image has no module {module}"))?;
+            let start = place(bytes, BLOBS_PATH)?.start + usize::try_from(table.module(id).blob)?;
+            let head = *bytes[start..].first_chunk::<{ blob::HEADER }>().context("the blob is cut off")?;
+            let length = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+            ensure!(length(blob::RAW) == length(blob::PACKED), "the module {module} is compressed");
+            let blob = &mut bytes[start..][..blob::HEADER + usize::try_from(length(blob::RAW))?];
+            change(&mut blob[blob::HEADER..]);
+            let checksum = fold(&blob[blob::RAW..]);
+            blob[blob::CHECKSUM..blob::RAW].copy_from_slice(&checksum.to_le_bytes());
+            Ok(())
+        })
+    }
+
     /// The image with the first occurrence of some bytes in its table replaced by as many others, and the table's
     /// checksum made to fit: what a builder would have written for another kernel.
     pub fn with_table_saying(&self, file: PathBuf, new: &[u8], instead_of: &[u8]) -> Result<Self> {

@@ -18,19 +18,17 @@ Unknown symbol * (err -2)\0\x01it needs the symbol %, which & provides\0\
 version magic *\0disagrees about version *\0no symbol version *\0*.gnu.linkonce.this_module *\0\
 \x01it was built for another kernel: %\0\
 module uses symbol *\0gave up waiting *\0exports duplicate *\0\x01its symbols do not fit those that are there: %\0\
-`*' for parameter `*\0\x01a parameter is wrong: %\0\
+`*' * for parameter `*\0\x01a parameter is wrong: %\0\
 Invalid *\0\x01it is damaged, or no module for this machine: %\0\
 Loading of * rejected\0\x01the kernel enforces signatures (module.sig_enforce): %\0\
 Lockdown: *\0\x01the kernel is locked down (lockdown=, Secure Boot): %\0\
 LoadPin: *denied*\0\x01LoadPin refuses modules from memory: boot with loadpin.exclude=kernel-module\0\
 ima: impossible *\0\x01the IMA policy refuses modules from memory: boot with module.sig_enforce=1\0\
-Module *blacklisted\0*capability,*\0\x01the policy of the kernel forbids it: %\0\
-1\0\x01modules are switched off (nomodule, kernel.modules_disabled)";
+1\0\x01modules are switched off (nomodule, kernel.modules_disabled)\0\
+Module *blacklisted\0*capability,*\0\x01the policy of the kernel forbids it: %";
 
 /// What an error number means.
 const MEANINGS: &[u8] = b"\
-\x01the kernel forbids it\0\
-\x02it needs something that is not there\0\
 \x04it did not come up in time\0\
 \x08it is no module for this kernel\0\
 \x10it, or something it needs, was just being loaded and did not come up\0\
@@ -162,6 +160,14 @@ mod tests {
     }
 
     #[test]
+    fn names_a_wrong_parameter() {
+        let sentence = "a parameter is wrong: `deep' invalid for parameter `queue_depth' (errno 22)";
+        assert_means(&["ext4: `deep' invalid for parameter `queue_depth'"], Errno::INVAL, sentence);
+        let sentence = "a parameter is wrong: `sync or so' too large for parameter `scan' (errno 28)";
+        assert_means(&["ext4: `sync or so' too large for parameter `scan'"], Errno::NOSPC, sentence);
+    }
+
+    #[test]
     fn explains_policies() {
         let locked = &["Lockdown: init: unsigned module loading is restricted; see man kernel_lockdown.7", "0"];
         let sentence = "the kernel is locked down (lockdown=, Secure Boot): Lockdown: init: unsigned module loading is \
@@ -171,7 +177,7 @@ mod tests {
         let sentence = "LoadPin refuses modules from memory: boot with loadpin.exclude=kernel-module (errno 1)";
         assert_means(pinned, Errno::PERM, sentence);
         let sentence = "modules are switched off (nomodule, kernel.modules_disabled) (errno 1)";
-        assert_means(&["1"], Errno::PERM, sentence);
+        assert_means(&["1", "lockdown,capability"], Errno::PERM, sentence);
         let sentence = "the policy of the kernel forbids it: lockdown,capability,ipe (errno 13)";
         assert_means(&["0", "lockdown,capability,ipe"], Errno::ACCESS, sentence);
     }

@@ -31,12 +31,17 @@ boots! {
 
 /// The guest of a disk whose tree has the init that shows files, at `/etc/show` and behind absolute and relative links.
 pub(crate) fn shown(scratch: &Scratch, image: &Image, kind: FileSystem, words: &str) -> Result<Finished> {
+    shown_on(Bus::VirtioBlk, scratch, image, kind, words)
+}
+
+/// The same with the disk on another bus.
+pub(crate) fn shown_on(bus: Bus, scratch: &Scratch, image: &Image, kind: FileSystem, words: &str) -> Result<Finished> {
     let tree = scratch.tree()?;
     add_program(&tree, "etc/show", SHOW.replace("@MARKER@", MARKER))?;
     std::os::unix::fs::symlink("/bin/relative", tree.join("sbin/link"))?;
     std::os::unix::fs::symlink("../etc/show", tree.join("bin/relative"))?;
     let disk = Recipe::new(kind).from(tree).label("shown");
-    image.boot().drive(scratch.drive(&disk, Bus::VirtioBlk)?).append(words).run()
+    image.boot().drive(scratch.drive(&disk, bus)?).append(words).run()
 }
 
 /// Boots with these words; /proc/mounts must say these options of the root.

@@ -15,6 +15,7 @@ mod inside;
 mod log;
 mod orders;
 mod recorded;
+mod refusals;
 mod requests;
 mod shares;
 
@@ -41,11 +42,14 @@ fn cloud() -> Result<&'static Image> {
 type Shared = OnceLock<Result<Image, String>>;
 
 fn shared(image: &'static Shared, series: &str, flavour: &str) -> Result<&'static Image> {
-    let build = || {
+    built_once(image, || {
         let kernel = kernels::find(series, flavour)?;
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{series}-{flavour}.img"));
         Image::build(&kernel, file, |_| ())
-    };
+    })
+}
+
+fn built_once(image: &'static Shared, build: impl FnOnce() -> Result<Image>) -> Result<&'static Image> {
     let image = image.get_or_init(|| build().map_err(|error: anyhow::Error| format!("{error:#}")));
     image.as_ref().map_err(|error| anyhow!("{error}"))
 }
