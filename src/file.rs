@@ -4,8 +4,9 @@ use core::ffi::CStr;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, Access, CWD, Mode, OFlags, RawDir, readlinkat_raw};
-use rustix::io;
+use rustix::io::{self, Errno};
 
+use crate::sys::Buffer;
 use crate::text::Text;
 
 /// A path or a name; none that the loader makes is longer.
@@ -14,13 +15,17 @@ pub type Path = Text<256>;
 /// Room for what a symbolic link of sysfs holds: a path through all hubs and bridges to a device.
 pub const LINK: usize = 1024;
 
+/// More than /proc/modules can be: 1 KiB for each of [`MAX_MODULES`](crate::table::MAX_MODULES). Memory that nothing is
+/// written to takes none.
+const WHOLE: usize = 16 << 20;
+
 /// What a directory is read through, a buffer at a time.
 const DIRECTORY_BUFFER: usize = 2048;
 
 /// Reads a file from its start into `buffer`, as far as it fits. One that cannot be read is as good as empty.
 #[inline(never)]
 pub fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
-    match fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+    match open(path) {
         Ok(file) => read_on(&file, buffer),
         Err(_) => b"",
     }
@@ -37,6 +42,22 @@ pub fn read_on<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> &'b [u8] {
         }
     }
     buffer.get(..length).unwrap_or_default()
+}
+
+/// Opens a file for reading.
+#[inline(never)]
+pub fn open(path: &CStr) -> io::Result<OwnedFd> {
+    fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Reads all of a file, up to [`WHOLE`] of one that does not tell its size, as those of /proc do not.
+#[inline(never)]
+pub fn whole(path: &CStr) -> io::Result<Buffer> {
+    let size = usize::try_from(fs::stat(path)?.st_size).map_err(|_| Errno::FBIG)?;
+    let mut buffer = Buffer::new(size.max(WHOLE))?;
+    let length = read(path, &mut buffer).len();
+    buffer.truncate(length);
+    Ok(buffer)
 }
 
 /// Writes to a setting of the kernel; one that is not there, or may not be changed, stays as it is.

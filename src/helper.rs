@@ -9,15 +9,12 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, FlockOperation, Mode, OFlags, flock};
 use rustix::io;
 
-use crate::cmdline::{COMMAND_LINE, CommandLine};
 use crate::file::{self, Path};
 use crate::machine::Running;
 use crate::module::{Answer, Loading, Modules};
 use crate::report::{Level, Line, Log};
-use crate::sys::{Arguments, FileMap, interrupt_every, now, sleep};
-use crate::table::Table;
-use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
-use crate::text::Text;
+use crate::store::{self, Store};
+use crate::sys::{Arguments, interrupt_every, now, sleep};
 
 /// The program as the kernel calls it, as far as the image has a say in it.
 const MODPROBE: &[u8] = b"/sbin/modprobe";
@@ -45,16 +42,14 @@ pub fn request(mut arguments: Arguments) -> Option<&'static [u8]> {
 
 /// Answers a request of the kernel; returns the exit status.
 pub fn answer(name: &[u8]) -> u8 {
-    let mut words = [0; COMMAND_LINE];
-    let words = file::read(c"/proc/cmdline", &mut words);
-    if words.is_empty() {
+    if !file::exists(c"/proc/cmdline") {
         return 1;
     }
     let unanswered = open_unanswered();
     interrupt_every(DEADLINE);
     let mut log = Log::begin();
     log.open();
-    match load(name, words, unanswered.as_ref().map(OwnedFd::as_fd), &mut log) {
+    match load(name, unanswered.as_ref().map(OwnedFd::as_fd), &mut log) {
         Answer::Loaded => 0,
         Answer::Failed => 1,
         Answer::Nobody => {
@@ -67,13 +62,13 @@ pub fn answer(name: &[u8]) -> u8 {
     }
 }
 
-fn load(name: &[u8], words: &[u8], claims: Option<BorrowedFd>, log: &mut Log) -> Answer {
-    let open = |path: &str| FileMap::open(Path::of(&[path.as_bytes()]).as_c_str());
-    let (Ok(table), Ok(blobs)) = (open(TABLE_PATH), open(BLOBS_PATH)) else { return Answer::Failed };
-    let Ok(table) = Table::view(&table) else { return Answer::Failed };
-    let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
-    let cmdline = CommandLine::parse(words.as_bytes());
-    Modules::new(&table, &cmdline, Running::new(&blobs, claims), Loading::Request(name)).load_named(name, log)
+fn load(name: &[u8], claims: Option<BorrowedFd>, log: &mut Log) -> Answer {
+    let mut answer = Answer::Failed;
+    let _ = store::open(b"", &mut |Store { table, cmdline, blobs }| {
+        let machine = Running::new(blobs, claims);
+        answer = Modules::new(table, cmdline, machine, Loading::Request(name)).load_named(name, log);
+    });
+    answer
 }
 
 fn open_unanswered() -> Option<OwnedFd> {

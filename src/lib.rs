@@ -20,6 +20,7 @@ pub mod machine;
 pub mod module;
 pub mod report;
 pub mod root;
+pub mod store;
 pub mod sys;
 pub mod table;
 pub mod text;

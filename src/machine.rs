@@ -1,6 +1,7 @@
 //! The machine that a boot works on: the running one, or on the host the record of one.
 
 use core::ffi::CStr;
+use core::ops::Deref;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags, SeekFrom};
@@ -148,18 +149,8 @@ impl Machine for Running<'_> {
         file::exists(c"/sys/firmware/devicetree/base/compatible")
     }
 
-    #[inline(never)]
     fn presence(&self, name: &[u8]) -> Presence {
-        let mut buffer = [0; 16];
-        let directory = Path::of(&[b"/sys/module/", name]);
-        let state = Path::of(&[directory.as_bytes(), b"/initstate"]);
-        match file::read(state.as_c_str(), &mut buffer).first() {
-            Some(b'l') => Presence::Live,
-            Some(_) => Presence::Coming,
-            // What is built in has no state.
-            None if file::exists(directory.as_c_str()) => Presence::Live,
-            None => Presence::Absent,
-        }
+        presence(name)
     }
 
     fn claim(&self, module: ModuleId) -> Result<(), u32> {
@@ -174,21 +165,12 @@ impl Machine for Running<'_> {
         fold(file::read(path.as_c_str(), &mut [0; 512]))
     }
 
-    #[inline(never)]
     fn insert(&mut self, _name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal> {
-        let blob = Blob::at(self.blobs, blob).ok_or(Refusal::Corrupt)?;
+        let image = Image::of(self.blobs, blob)?;
         if let Some(kmsg) = &self.kmsg {
             let _ = fs::seek(kmsg, SeekFrom::End(0));
         }
-        let result = match blob.stored() {
-            Some(image) => init_module(image, parameters),
-            None => {
-                let mut image = Buffer::new(blob.raw_length()).map_err(Refusal::Kernel)?;
-                blob.unpack(&mut image).map_err(|Corrupt| Refusal::Corrupt)?;
-                init_module(&image, parameters)
-            }
-        };
-        result.map_err(Refusal::Kernel)
+        init_module(&image, parameters).map_err(Refusal::Kernel)
     }
 
     #[inline(never)]
@@ -259,5 +241,55 @@ fn read_policy(visit: &mut dyn FnMut(&[u8])) {
     show(c"/sys/kernel/security/lsm");
     if mounted.is_ok() {
         let _ = unmount(SECURITY, UnmountFlags::empty());
+    }
+}
+
+/// What the running kernel has of a module.
+#[inline(never)]
+pub fn presence(name: &[u8]) -> Presence {
+    let mut buffer = [0; 16];
+    let directory = Path::of(&[b"/sys/module/", name]);
+    let state = Path::of(&[directory.as_bytes(), b"/initstate"]);
+    match file::read(state.as_c_str(), &mut buffer).first() {
+        Some(b'l') => Presence::Live,
+        Some(_) => Presence::Coming,
+        // What is built in has no state.
+        None if file::exists(directory.as_c_str()) => Presence::Live,
+        None => Presence::Absent,
+    }
+}
+
+/// A module as the kernel takes it.
+pub enum Image<'a> {
+    /// As the blob holds it.
+    Stored(&'a [u8]),
+    /// Decoded.
+    Unpacked(Buffer),
+}
+
+impl<'a> Image<'a> {
+    /// The module whose blob begins at `blob` among the blobs.
+    #[inline(never)]
+    pub fn of(blobs: &'a [u8], blob: u64) -> Result<Image<'a>, Refusal> {
+        let blob = Blob::at(blobs, blob).ok_or(Refusal::Corrupt)?;
+        if let Some(image) = blob.stored() {
+            return Ok(Image::Stored(image));
+        }
+        let mut image = Buffer::new(blob.raw_length()).map_err(Refusal::Kernel)?;
+        match blob.unpack(&mut image) {
+            Ok(()) => Ok(Image::Unpacked(image)),
+            Err(Corrupt) => Err(Refusal::Corrupt),
+        }
+    }
+}
+
+impl Deref for Image<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Image::Stored(image) => image,
+            Image::Unpacked(image) => image,
+        }
     }
 }

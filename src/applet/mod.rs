@@ -1,10 +1,71 @@
 //! The tools of kmod, by the names that they are called by: `modprobe`, `insmod`, `rmmod`, `lsmod`, `modinfo`.
 //!
-//! They print what kmod prints, so that scripts written for it run, and take modules from the table.
+//! They print what kmod prints, so that scripts written for it run, and take modules from the table: in the initramfs,
+//! for whoever works in its shell, and behind it, where a root keeps the image's table and blobs as its module store.
+//! Each tool is one function that works on one operand; what they have in common, [`Call`] does.
 
+mod call;
+mod elf;
+mod insmod;
+mod live;
+mod lsmod;
+mod modinfo;
+mod modprobe;
+mod rmmod;
+
+use call::{Call, Tool};
+use rustix::system::uname;
+
+use crate::store::{self, Store};
 use crate::sys::Arguments;
+use crate::text::place;
+
+/// The tools' names, in the order of [`TOOLS`].
+const NAMES: &[u8] = b"modprobe\0insmod\0rmmod\0lsmod\0modinfo";
+const TOOLS: [&Tool; 5] = [&modprobe::TOOL, &insmod::TOOL, &rmmod::TOOL, &lsmod::TOOL, &modinfo::TOOL];
+
+/// The places of values that say which modules are meant: the directory that their store is below, the root itself if
+/// empty; and the release of the kernel that they are for, the running one's if empty.
+const ROOT: usize = 1;
+const RELEASE: usize = 2;
 
 /// Runs the tool of this name; returns its exit status, or nothing where it is no tool's name.
-pub fn run(_name: &[u8], _arguments: Arguments) -> Option<u8> {
-    None
+pub fn run(name: &'static [u8], mut arguments: Arguments) -> Option<u8> {
+    let tool = TOOLS.get(place(NAMES, name)?)?;
+    arguments.next();
+    Some(u8::from(!Call::run(name, tool, arguments)))
+}
+
+/// Calls `work` with the modules that the call is about. A store for another kernel has none of them.
+#[inline(never)]
+fn with_store(call: &mut Call, work: &mut dyn FnMut(&Store, &mut Call)) {
+    let system = uname();
+    if call.release.as_bytes().is_empty() {
+        let given = call.values[RELEASE];
+        call.release.push(if given.is_empty() { system.release().to_bytes() } else { given });
+    }
+    let root = call.values[ROOT];
+    let result = store::open(root, &mut |store| {
+        if store.table.release() == call.release.as_bytes() {
+            work(&store, call);
+        }
+    });
+    if let Err(errno) = result {
+        call.fail(errno, b"could not use %/modstrap: ", root);
+    }
+}
+
+/// Prints the directory that kmod keeps modules in.
+#[inline(never)]
+fn print_directory(call: &mut Call) {
+    call.print(b"%", call.values[ROOT]);
+    let release = call.release.clone();
+    call.print(b"/lib/modules/%", release.as_bytes());
+}
+
+/// Prints the file that the builder took a module from.
+#[inline(never)]
+fn print_path(call: &mut Call, name: &[u8]) {
+    print_directory(call);
+    call.print(b"/%.ko", name);
 }

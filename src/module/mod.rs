@@ -8,7 +8,6 @@ use heapless::Vec;
 use rustix::io::Errno;
 
 use crate::cmdline::CommandLine;
-use crate::file;
 use crate::machine::{Machine, Presence, Refusal, Why};
 use crate::report::{Level, Line, Log, push_sentence};
 use crate::sys::{now, sleep};
@@ -19,11 +18,11 @@ pub use codec::Blob;
 pub use inflate::Corrupt;
 use refusal::push_refusal;
 
-/// The longest parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.
-type Parameters = Text<2048>;
+/// The parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.
+pub type Parameters = Text<2048>;
 
-/// How many modules one name may stand for; the most in a distribution's tree is 6 (`crypto-aes`).
-const MATCHES: usize = 16;
+/// How many modules one name may stand for: the alias of a processor for some four hundred.
+const MATCHES: usize = 512;
 
 /// How many failures are remembered for the report; later ones are logged all the same.
 const FAILURES: usize = 16;
@@ -165,7 +164,7 @@ impl<'a, M: Machine> Modules<'a, M> {
 
     /// Whether the user forbids devices and aliases to load it.
     pub fn is_blacklisted(&self, module: ModuleId) -> bool {
-        self.table.module(module).blacklisted || self.cmdline.blacklists(self.table.name(module).as_bytes())
+        is_blacklisted(self.table, self.cmdline, module)
     }
 
     /// Loads what answers to a name or an alias: of the providers of an algorithm the first that works, of others each,
@@ -177,16 +176,8 @@ impl<'a, M: Machine> Modules<'a, M> {
     /// The same for a boot or the kernel, or for a module that needs such a choice.
     fn load_answers(&mut self, name: &[u8], of: Option<ModuleId>, depth: u8, log: &mut Log) -> Answer {
         let why = of.map_or(Why::Name(name), |of| Why::Choice(of, name));
-        let mut name = file::Path::of(&[name]);
-        glob::normalise(name.as_bytes_mut());
-        let mut found: Vec<ModuleId, MATCHES> = Vec::new();
-        self.table.lookup(name.as_bytes(), &mut |module| {
-            let place = found.iter().position(|&other| other >= module).unwrap_or(found.len());
-            if found.get(place) != Some(&module) {
-                let _ = found.insert(place, module);
-            }
-        });
-        let one_is_enough = name.as_bytes().starts_with(b"crypto_");
+        let found = answers(self.table, name);
+        let one_is_enough = name.starts_with(b"crypto_") || name.starts_with(b"crypto-");
         if one_is_enough && found.len() > 1 {
             self.see_processor();
         }
@@ -279,7 +270,7 @@ impl<'a, M: Machine> Modules<'a, M> {
             return Err(Cause::Masked);
         }
         let name = self.table.name(id);
-        let parameters = self.parameters(id, &name);
+        let parameters = parameters(self.table, self.cmdline, id);
         if parameters.is_cut() {
             return Err(Cause::Parameters);
         }
@@ -335,19 +326,6 @@ impl<'a, M: Machine> Modules<'a, M> {
             }
             sleep(PAUSE);
         }
-    }
-
-    /// The table's parameters, and then, since the kernel takes the last, those of the command line.
-    #[inline(never)]
-    fn parameters(&self, id: ModuleId, name: &Name) -> Parameters {
-        let mut parameters = Parameters::of(&[self.table.options(id)]);
-        for pieces in self.cmdline.parameters(name.as_bytes()) {
-            if !parameters.as_bytes().is_empty() {
-                parameters.push(b" ");
-            }
-            pieces.iter().for_each(|piece| parameters.push(piece));
-        }
-        parameters
     }
 
     fn refuse(&mut self, module: ModuleId, cause: Cause, soft: bool, log: &mut Log) {
@@ -410,4 +388,46 @@ impl<'a, M: Machine> Modules<'a, M> {
             *place = state;
         }
     }
+}
+
+/// Whether the user forbids devices and aliases to load a module.
+#[inline(never)]
+pub fn is_blacklisted(table: &Table, cmdline: &CommandLine, id: ModuleId) -> bool {
+    table.module(id).blacklisted || cmdline.blacklists(table.name(id).as_bytes())
+}
+
+/// Every module that has this name or alias, once, in the table's order.
+#[inline(never)]
+pub fn answers(table: &Table, name: &[u8]) -> Vec<ModuleId, MATCHES> {
+    // The longest modaliases, those of DMI, have some hundreds of bytes.
+    let mut name = Parameters::of(&[name]);
+    glob::normalise(name.as_bytes_mut());
+    let mut found: Vec<ModuleId, MATCHES> = Vec::new();
+    table.lookup(name.as_bytes(), &mut |module| {
+        let place = found.iter().position(|&other| other >= module).unwrap_or(found.len());
+        if found.get(place) != Some(&module) {
+            let _ = found.insert(place, module);
+        }
+    });
+    found
+}
+
+/// The parameters that a module is loaded with: the table's, and then, since the kernel takes the last, those of the
+/// command line.
+#[inline(never)]
+pub fn parameters(table: &Table, cmdline: &CommandLine, id: ModuleId) -> Parameters {
+    let mut parameters = Parameters::of(&[table.options(id)]);
+    for pieces in cmdline.parameters(table.name(id).as_bytes()) {
+        push_parameter(&mut parameters, &pieces);
+    }
+    parameters
+}
+
+/// Adds one parameter, given in pieces.
+#[inline(never)]
+pub fn push_parameter(parameters: &mut Parameters, pieces: &[&[u8]]) {
+    if !parameters.as_bytes().is_empty() {
+        parameters.push(b" ");
+    }
+    pieces.iter().for_each(|piece| parameters.push(piece));
 }

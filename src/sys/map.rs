@@ -5,9 +5,11 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::null_mut;
 use core::slice;
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs;
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+
+use crate::file;
 
 /// A file of the initramfs, mapped for reading.
 pub struct FileMap {
@@ -20,7 +22,7 @@ impl FileMap {
     ///
     /// The file must not change while it is mapped: files of the initramfs do not, being ours alone until the handoff.
     pub fn open(path: &CStr) -> io::Result<FileMap> {
-        let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let file = file::open(path)?;
         let length = usize::try_from(fs::fstat(&file)?.st_size).map_err(|_| Errno::FBIG)?;
         if length == 0 {
             return Err(Errno::NODATA);
@@ -51,6 +53,7 @@ impl Drop for FileMap {
 pub struct Buffer {
     start: *mut u8,
     length: usize,
+    mapped: usize,
 }
 
 impl Buffer {
@@ -60,7 +63,12 @@ impl Buffer {
         // Safety: a new mapping at an address that the kernel chooses touches nothing of ours.
         let start =
             unsafe { mmap_anonymous(null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
-        Ok(Buffer { start: start.cast(), length })
+        Ok(Buffer { start: start.cast(), length, mapped: length })
+    }
+
+    /// Leaves all but so many bytes out of sight.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
     }
 }
 
@@ -68,7 +76,7 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // Safety: `new` mapped these bytes, readable and zeroed, and they are ours alone.
+        // Safety: `new` mapped at least so many bytes, readable and zeroed, and they are ours alone.
         unsafe { slice::from_raw_parts(self.start, self.length) }
     }
 }
@@ -83,6 +91,6 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // Safety: the mapping is ours, and no slice of it outlives us. Failure would leave it mapped: harmless.
-        let _ = unsafe { munmap(self.start.cast(), self.length) };
+        let _ = unsafe { munmap(self.start.cast(), self.mapped) };
     }
 }

@@ -16,7 +16,7 @@ mod time;
 
 pub use lock::lock_byte;
 pub use map::{Buffer, FileMap};
-pub use program::{Arguments, Program, c_str, console, exit};
+pub use program::{Arguments, Program, base_name, c_str, console, exit, output};
 pub use signal::interrupt_every;
 pub use time::{now, sleep, timespec};
 

@@ -33,7 +33,7 @@ impl Program {
     /// What this program was called as, without directories.
     pub fn name(&self) -> &'static [u8] {
         let path = self.arguments().next().map_or(&b""[..], CStr::to_bytes);
-        path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+        base_name(path)
     }
 
     /// Forgets the arguments, all but `argv[0]`: they were meant for the real init.
@@ -79,6 +79,12 @@ impl Iterator for Arguments {
     }
 }
 
+/// The last part of a path.
+#[inline(never)]
+pub fn base_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
 /// The text up to its first NUL; empty if it does not end in one. The library's own way is vectorised, and ten times as
 /// large.
 pub fn c_str(bytes: &[u8]) -> &CStr {
@@ -89,11 +95,17 @@ pub fn c_str(bytes: &[u8]) -> &CStr {
     }
 }
 
-/// The console as the kernel opened it for us: standard input, output and error are the same.
+/// Standard error. The kernel opens the console as all three streams of `/init`.
 pub fn console() -> BorrowedFd<'static> {
     // Safety: nothing here closes standard error, and the handoff replaces it without closing it. Should the kernel
     // have opened none, for want of a console, calls fail and do no harm.
     unsafe { BorrowedFd::borrow_raw(2) }
+}
+
+/// Standard output.
+pub fn output() -> BorrowedFd<'static> {
+    // Safety: nothing here closes it; should it not be open, calls fail and do no harm.
+    unsafe { BorrowedFd::borrow_raw(1) }
 }
 
 /// Ends the process.
