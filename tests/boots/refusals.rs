@@ -1,6 +1,6 @@
 //! Modules that the kernel refuses, each for another reason, and modules that the user keeps out: the loader says why.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::Result;
@@ -17,6 +17,7 @@ const DRIVER: &str = "virtio_blk";
 
 boots! {
     a_missing_symbol_is_named: missing_symbol();
+    the_module_that_has_a_missing_symbol_is_named: provider();
     a_symbol_of_another_version_is_named: other_version();
     a_symbol_of_a_namespace_that_is_not_imported_is_named: namespace();
     an_exported_symbol_that_is_there_already_is_named: duplicate();
@@ -52,6 +53,7 @@ boots! {
     what_needs_a_forbidden_module_says_so:
         masked_dependency("module_blacklist=jbd2", "it needs jbd2, which module_blacklist= forbids");
     a_masked_provider_is_passed_over: masked_provider();
+    a_masked_soft_dependency_is_passed_over: masked_soft_dependency();
     a_blacklisted_dependency_is_loaded: boots_with("modprobe.blacklist=jbd2,mbcache");
     parameters_reach_modules_as_they_were_written: parameters();
     words_without_meaning_are_warned_of: odd_words();
@@ -60,22 +62,24 @@ boots! {
 /// An image of few modules that are not compressed.
 fn plain() -> Result<&'static Image> {
     static IMAGE: Shared = OnceLock::new();
-    let build = || {
-        let scratch = Scratch::new()?;
-        let hardware = scratch.hardware(&[DRIVER, "ext4", "uas", "xhci_pci", "sd_mod"])?;
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plain.img");
-        Image::build(&amd64()?.kernel, file, |request| {
-            request.hardware = hardware;
-            request.compress = Compress::Store;
-        })
-    };
-    built_once(&IMAGE, build)
+    built_once(&IMAGE, || build(&Scratch::new()?, Path::new(env!("CARGO_TARGET_TMPDIR")).join("plain.img"), ""))
+}
+
+/// The same with a file of modprobe.d.
+fn build(scratch: &Scratch, image: PathBuf, config: &str) -> Result<Image> {
+    let hardware = scratch.hardware(&[DRIVER, "ext4", "uas", "xhci_pci", "sd_mod", "loop"])?;
+    let config = scratch.file(config)?;
+    Image::build(&amd64()?.kernel, image, |request| {
+        request.hardware = hardware;
+        request.modprobe_d = vec![config];
+        request.compress = Compress::Store;
+    })
 }
 
 /// The image with a module changed, whose signature does not count any more: it would not fit, and the kernel says less
 /// of that than of what follows.
-fn with_unsigned(scratch: &Scratch, module: &str, change: impl FnOnce(&mut [u8])) -> Result<Image> {
-    plain()?.with_changed_module(scratch.path(), module, |bytes| {
+fn with_unsigned(scratch: &Scratch, image: &Image, module: &str, change: impl FnOnce(&mut [u8])) -> Result<Image> {
+    image.with_changed_module(scratch.path(), module, |bytes| {
         assert!(bytes.ends_with(b"~Module signature appended~\n"), "{module} is not signed");
         bytes[bytes.len() - 1] = b' ';
         change(bytes);
@@ -107,7 +111,7 @@ fn says_of(finished: &Finished, module: &str, sentence: &str) -> Result<()> {
 /// The driver of the root's disk is changed, and refused for this reason.
 fn changed(change: fn(&mut [u8]), words: &str, sentence: &str) -> Result<()> {
     let scratch = Scratch::new()?;
-    let image = with_unsigned(&scratch, DRIVER, change)?;
+    let image = with_unsigned(&scratch, plain()?, DRIVER, change)?;
     let finished = boot(&scratch, &image, Bus::VirtioBlk, words)?;
     finished.gave_up("root=LABEL=root did not appear");
     says_of(&finished, DRIVER, sentence)
@@ -132,17 +136,29 @@ fn forged() -> Result<()> {
 /// The file system's module is changed.
 fn changed_ext4(change: impl FnOnce(&mut [u8]), sentence: &str) -> Result<()> {
     let scratch = Scratch::new()?;
-    let image = with_unsigned(&scratch, "ext4", change)?;
+    let image = with_unsigned(&scratch, plain()?, "ext4", change)?;
     let finished = boot(&scratch, &image, Bus::VirtioBlk, "")?;
     finished.gave_up("cannot mount /dev/vda: the module of ext4 did not load (see above)");
     says_of(&finished, "ext4", sentence)
 }
 
+/// Renames a symbol that ext4 needs.
+fn rename_symbol(module: &mut [u8]) {
+    replace(module, b"\0jbd2_journal_start\0", b"\0jbd2_journal_stirt\0");
+}
+
 fn missing_symbol() -> Result<()> {
-    changed_ext4(
-        |module| replace(module, b"\0jbd2_journal_start\0", b"\0jbd2_journal_stirt\0"),
-        "it needs the symbol jbd2_journal_stirt, which nothing that is loaded provides (errno 2)",
-    )
+    let sentence = "it needs the symbol jbd2_journal_stirt, which nothing that is loaded provides (errno 2)";
+    changed_ext4(rename_symbol, sentence)
+}
+
+/// That jbd2 has the symbol is said by an alias, as images say it whose modules were not proven to link.
+fn provider() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let image = build(&scratch, scratch.path(), "alias symbol:jbd2_journal_stirt jbd2\n")?;
+    let image = with_unsigned(&scratch, &image, "ext4", rename_symbol)?;
+    let finished = boot(&scratch, &image, Bus::VirtioBlk, "")?;
+    says_of(&finished, "ext4", "it needs the symbol jbd2_journal_stirt, which jbd2 provides (errno 2)")
 }
 
 fn other_version() -> Result<()> {
@@ -160,7 +176,7 @@ fn other_version() -> Result<()> {
 fn namespace() -> Result<()> {
     let scratch = Scratch::new()?;
     let change = |module: &mut [u8]| replace(module, b"import_ns=USB_STORAGE", b"import_no=");
-    let image = with_unsigned(&scratch, "uas", change)?;
+    let image = with_unsigned(&scratch, plain()?, "uas", change)?;
     let finished = boot(&scratch, &image, Bus::Uas, "")?;
     says_of(
         &finished,
@@ -174,7 +190,7 @@ fn duplicate() -> Result<()> {
     let scratch = Scratch::new()?;
     // Behind each exported name stands that of its namespace.
     let change = |module: &mut [u8]| replace(module, b"\0mb_cache_create\0\0", b"\0kmem_cache_free\0\0");
-    let image = with_unsigned(&scratch, "mbcache", change)?;
+    let image = with_unsigned(&scratch, plain()?, "mbcache", change)?;
     let finished = boot(&scratch, &image, Bus::VirtioBlk, "")?;
     says_of(
         &finished,
@@ -209,6 +225,18 @@ fn masked_provider() -> Result<()> {
     let modules = report.section("modules")?;
     let has = |name: &str| modules.iter().any(|module| module == name);
     finished.expect(has("crc32c_generic") && !has("crc32c_intel"), format!("loaded: {modules:?}"));
+    Ok(())
+}
+
+fn masked_soft_dependency() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let image = build(&scratch, scratch.path(), "softdep virtio_blk pre: loop\n")?;
+    for (words, is_expected) in [("", true), ("modstrap.mask=loop", false)] {
+        let finished = boot(&scratch, &image, Bus::VirtioBlk, words)?;
+        let report = finished.reached("/dev/vda (ext4)");
+        let is_there = report.section("modules")?.iter().any(|module| module == "loop");
+        finished.expect(is_there == is_expected, "the soft dependency is there, or is not");
+    }
     Ok(())
 }
 
