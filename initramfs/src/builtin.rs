@@ -48,6 +48,15 @@ impl Builtin {
         Part { name, place: self.places.get(name).map(String::as_str) }
     }
 
+    /// Each module, also one that only the second file names, with all its aliases.
+    pub fn modules(&self) -> impl Iterator<Item = (String, Vec<String>)> {
+        let mut modules: BTreeMap<&String, Vec<String>> = self.names.iter().map(|name| (name, Vec::new())).collect();
+        for (alias, module) in &self.aliases {
+            modules.entry(module).or_default().push(alias.clone());
+        }
+        modules.into_iter().map(|(name, aliases)| (name.clone(), aliases)).collect::<Vec<_>>().into_iter()
+    }
+
     /// `module.key=value`, each ended by a NUL (Documentation/kbuild/kbuild.rst).
     fn read_info(&mut self, text: &[u8]) -> Result<()> {
         for line in text.split(|&byte| byte == 0).filter(|line| !line.is_empty()) {

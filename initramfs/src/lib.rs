@@ -236,6 +236,7 @@ fn table_input(
         let further = selection.aliases.get(&index).into_iter().flatten();
         table::Entry {
             name: module.name.clone(),
+            path: module.path.display().to_string(),
             class: member.nature.class,
             step: member.nature.step,
             disks: member.nature.disks,
@@ -258,7 +259,8 @@ fn table_input(
         cmdline: request.cmdline.clone(),
         modules: entries.collect(),
         configured: configured.collect(),
-        builtin: tree.builtin.names.iter().cloned().collect(),
+        builtin: tree.builtin.modules().map(|(name, aliases)| table::Builtin { name, aliases }).collect(),
+        symbols: Vec::new(),
     }
 }
 

@@ -2,13 +2,22 @@
 //!
 //! [`layout`] is the one definition of its bytes; the builder writes by it and [`Table`] reads by it. [`Table::open`]
 //! checks the header, the bounds of every section and the checksum over all of it. After that no accessor can fail or
-//! panic, whatever the bytes: a reference that points nowhere reads as an empty string, an empty closure or no module.
+//! panic, whatever the bytes: a reference that points nowhere reads as an empty string, an empty list or no module.
 
-mod alias;
 pub mod glob;
+mod index;
 pub mod layout;
+mod links;
+mod nature;
+mod packed;
+mod path;
 
+use index::Index;
 use layout::{Section, module};
+pub use links::Link;
+use links::Links;
+pub use nature::{Class, Disks, Step};
+pub use path::Path;
 
 use crate::text::Text;
 
@@ -16,100 +25,10 @@ use crate::text::Text;
 /// over, and few enough for one byte of state each on the loader's stack.
 pub const MAX_MODULES: usize = 16_384;
 
-/// A module, as an index into the table. Order is `modules.order`: what the kernel links first comes first.
+/// A module, as an index into the table. Order is `modules.order`: what the kernel links first comes first. Behind the
+/// modules come those that are part of the kernel itself; they have a name and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModuleId(pub u16);
-
-/// What a module is to a boot. The command line decides which classes a boot needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Class {
-    /// Finds further devices: a bus, a host controller's bus side, a supplier of clocks or power.
-    Bus = 0,
-    /// Makes block devices, or hosts them.
-    Block = 1,
-    /// A file system.
-    Fs = 2,
-    /// The way to a directory of the host: a transport of 9p or virtiofs.
-    Share = 3,
-    /// A network device, or what a network root needs.
-    Net = 4,
-    /// Only ever a dependency: libraries and cryptography.
-    Library = 5,
-    /// Everything else: left to the real init.
-    Other = 6,
-}
-
-impl Class {
-    /// Every class, in the order of their numbers.
-    pub const ALL: [Class; 7] =
-        [Class::Bus, Class::Block, Class::Fs, Class::Share, Class::Net, Class::Library, Class::Other];
-
-    /// The class with this number; a number that no class has reads as [`Class::Other`].
-    pub fn from_number(number: u8) -> Class {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Class::Other)
-    }
-
-    /// The word for it in summaries and in the builder's data file.
-    pub fn name(self) -> &'static str {
-        ["bus", "block", "fs", "share", "net", "library", "other"][self as usize]
-    }
-}
-
-/// When a driver is a candidate: the steps of a boot, cheapest first. One step begins only when the root has not
-/// appeared after the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Step {
-    /// At once: it only makes further devices visible.
-    Always = 0,
-    /// Cheap buses and what hangs on them: virtio, NVMe, MMC.
-    Cheap = 1,
-    /// SCSI hosts and AHCI.
-    Scsi = 2,
-    /// USB.
-    Usb = 3,
-    /// Suppliers (clocks, regulators, pins, GPIO, I2C): first where a device tree describes the machine, else last.
-    Supplier = 4,
-}
-
-impl Step {
-    /// Every step, in the order of their numbers.
-    pub const ALL: [Step; 5] = [Step::Always, Step::Cheap, Step::Scsi, Step::Usb, Step::Supplier];
-
-    /// The step with this number; a number that no step has reads as the last.
-    pub fn from_number(number: u8) -> Step {
-        Self::ALL.get(usize::from(number)).copied().unwrap_or(Step::Supplier)
-    }
-
-    /// The word for it in the builder's data file.
-    pub fn name(self) -> &'static str {
-        ["always", "cheap", "scsi", "usb", "supplier"][self as usize]
-    }
-}
-
-/// The families of disk names that a driver can bring about, as a set of bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Disks(pub u8);
-
-impl Disks {
-    /// The families, by the bit that stands for each.
-    pub const NAMES: [&'static str; 8] = ["vd", "nvme", "mmcblk", "sd", "xvd", "sr", "pmem", "hd"];
-
-    /// The family that a disk's name belongs to, as a set; empty where it is none of [`Self::NAMES`].
-    pub fn of_name(name: &[u8]) -> Disks {
-        // In the order of the names.
-        const PATTERNS: &[u8] =
-            b"vd[a-z]*\0nvme[0-9]*\0mmcblk[0-9]*\0sd[a-z]*\0xvd[a-z]*\0sr[0-9]*\0pmem[0-9]*\0hd[a-z]*";
-        let family = PATTERNS.split(|&byte| byte == 0).position(|pattern| glob::matches(pattern, name));
-        Disks(family.map_or(0, |bit| 1 << bit))
-    }
-
-    /// Whether the two sets share a family.
-    pub fn intersects(self, other: Disks) -> bool {
-        self.0 & other.0 != 0
-    }
-}
 
 /// Why bytes are not a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +45,7 @@ pub enum Damage {
     Checksum,
 }
 
-/// A module's name: the kernel takes fewer than 64 bytes (include/linux/module_symbol.h, `MODULE_NAME_LEN`).
+/// The name the kernel knows a module by; its own limit is 55 bytes (include/linux/module.h, `MODULE_NAME_LEN`).
 pub type Name = Text<64>;
 
 /// A module's record.
@@ -140,24 +59,10 @@ pub struct Module {
     pub disks: Disks,
     /// Where its blob begins in the blob file, in bytes.
     pub blob: u64,
-    /// It is for processors with certain features: it has aliases that begin with `cpu:`.
+    /// Whether it has `cpu:` aliases: it is for some processors only.
     pub processor: bool,
-    /// modprobe.d forbids that devices and aliases load it.
+    /// Whether modprobe.d blacklists it: devices do not load it.
     pub blacklisted: bool,
-}
-
-/// One element of a load order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link<'a> {
-    /// A module.
-    Module {
-        /// The module to load.
-        module: ModuleId,
-        /// Loaded if it can be; its failure does not matter.
-        soft: bool,
-    },
-    /// An alias that several modules answer to, of which one is enough: the first that this machine can run.
-    Choice(&'a [u8]),
 }
 
 /// A checked view of a table.
@@ -177,8 +82,8 @@ impl<'a> Table<'a> {
         Ok(table)
     }
 
-    /// Checks the header and the bounds of every section: enough for whoever looks up one name in a table that has been
-    /// opened before.
+    /// Checks the header and the bounds of every section alone: for those who ask a single thing of a table that was
+    /// opened before. Damage shows as a wrong answer, never as more than that.
     pub fn view(bytes: &'a [u8]) -> Result<Self, Damage> {
         if bytes.get(layout::MAGIC) != Some(&layout::MAGIC_VALUE) {
             return Err(Damage::NotATable);
@@ -227,50 +132,40 @@ impl<'a> Table<'a> {
         (0..self.module_count()).map(|index| ModuleId(index as u16))
     }
 
-    /// Whether this is the number of a built-in module: those follow the others.
-    pub fn is_builtin(&self, id: ModuleId) -> bool {
-        usize::from(id.0) >= self.module_count()
-    }
-
-    /// The name of a module, built in or not.
-    pub fn name(&self, id: ModuleId) -> Name {
-        let name = match usize::from(id.0).checked_sub(self.module_count()) {
-            None => self.string(u32_at(self.record(id), module::NAME)),
-            Some(place) => self.string(u32_at(self.section(Section::Builtin), place * 4)),
-        };
-        Name::of(&[name])
-    }
-
     /// A module's record; of a module that the table does not have, an empty one.
     pub fn module(&self, id: ModuleId) -> Module {
         let record = self.record(id);
-        let byte = |at: usize| record.get(at).copied().unwrap_or(u8::MAX);
-        let flags = record.get(module::FLAGS).copied().unwrap_or(0);
+        let byte = |at: usize| record.get(at).copied().unwrap_or(0);
+        let nature = if record.is_empty() { module::NATURE_MASK } else { byte(module::NATURE) };
         Module {
-            class: Class::from_number(byte(module::CLASS)),
-            step: Step::from_number(byte(module::STEP)),
-            disks: Disks(record.get(module::DISKS).copied().unwrap_or(0)),
+            class: Class::from_number(nature & module::NATURE_MASK),
+            step: Step::from_number(nature >> module::STEP_SHIFT & module::NATURE_MASK),
+            disks: Disks(byte(module::DISKS)),
             blob: u64::from(u32_at(record, module::BLOB)) * layout::BLOB_ALIGN as u64,
-            processor: flags & module::PROCESSOR != 0,
-            blacklisted: flags & module::BLACKLISTED != 0,
+            processor: nature & module::PROCESSOR != 0,
+            blacklisted: nature & module::BLACKLISTED != 0,
         }
     }
 
-    /// The load order of the tools: that of kmod's modprobe.
-    pub fn plan(&self, id: ModuleId) -> impl Iterator<Item = Link<'a>> + use<'a> {
-        self.closure(id)
+    /// The name of a module, also of a built-in one; '_' stands for '-', as in the kernel.
+    pub fn name(&self, id: ModuleId) -> Name {
+        let block = u16_at(self.section(Section::Names), 2 * usize::from(id.0));
+        Index::new(self).name(block.into(), id)
     }
 
-    /// The load order of a boot: what the module depends on first, then itself, then what is loaded after.
+    /// Where a module's file lies below `/lib/modules/RELEASE`; empty where the table holds no paths.
+    pub fn path(&self, id: ModuleId) -> Path {
+        path::path(self, id)
+    }
+
+    /// What `modprobe` loads for a module, in order, itself included.
+    pub fn plan(&self, id: ModuleId) -> impl Iterator<Item = Link<'a>> + use<'a> {
+        Links::new(self, id, false)
+    }
+
+    /// What a boot loads for a module, in order: what it depends on first, then itself, then what is loaded after.
     pub fn closure(&self, id: ModuleId) -> impl Iterator<Item = Link<'a>> + use<'a> {
-        let record = self.record(id);
-        let first = u32_at(record, module::CLOSURE) as usize * layout::LINK;
-        let count = usize::from(u16_at(record, module::CLOSURE_COUNT)) * layout::LINK;
-        let links = self.section(Section::Closures).get(first..).and_then(|links| links.get(..count));
-        links.unwrap_or_default().chunks_exact(layout::LINK).map(|link| {
-            let link = u16_at(link, 0);
-            Link::Module { module: ModuleId(link & !layout::LINK_SOFT), soft: link & layout::LINK_SOFT != 0 }
-        })
+        Links::new(self, id, true)
     }
 
     /// The parameters that the builder gives a module, as the kernel takes them; mostly empty.
@@ -280,23 +175,30 @@ impl<'a> Table<'a> {
         found.map_or(&[], |option| self.string(u32_at(option, layout::OPTION_TEXT)))
     }
 
-    /// Calls `found` for each module whose name or alias matches. `name` has gone through [`glob::normalise`].
+    /// Calls `found` for each module that answers to a name: the modules of the first of these layers that has any, all
+    /// of them, in no order. First come the aliases of modprobe.d, then the names of modules, then the aliases that
+    /// modules state, then the names of built-in modules, then their aliases. `name` has gone through [`glob::normalise`].
     /// A module may be found more than once.
     pub fn lookup(&self, name: &[u8], found: &mut dyn FnMut(ModuleId)) {
-        alias::lookup(self, name, found);
+        Index::new(self).lookup(self.section(Section::Fronts), name, found);
     }
 
-    /// The module of exactly this name or alias, the first in `modules.order` where several have it.
+    /// The module that answers to a name, the first in `modules.order` where several do.
     pub fn find(&self, name: &[u8]) -> Option<ModuleId> {
         let mut first: Option<ModuleId> = None;
         self.lookup(name, &mut |id| first = Some(first.map_or(id, |other| other.min(id))));
         first
     }
 
-    /// The names of the modules that are part of the kernel itself.
-    pub fn builtin(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let table = *self;
-        self.section(Section::Builtin).chunks_exact(4).map(move |reference| table.string(u32_at(reference, 0)))
+    /// The modules that are part of the kernel itself.
+    pub fn builtin(&self) -> impl Iterator<Item = ModuleId> + use<> {
+        let all = self.section(Section::Names).len() / 2;
+        (self.module_count()..all.min(usize::from(u16::MAX) + 1)).map(|index| ModuleId(index as u16))
+    }
+
+    /// Whether a module is part of the kernel itself.
+    pub fn is_builtin(&self, id: ModuleId) -> bool {
+        usize::from(id.0) >= self.module_count()
     }
 
     /// The bytes of a section.

@@ -182,8 +182,8 @@ impl Machine for Recorded<'_> {
     }
 
     fn presence(&self, name: &[u8]) -> Presence {
-        let name = text(name);
-        match self.inserted.contains(&name) || self.table.builtin().any(|builtin| builtin == name.as_bytes()) {
+        let is_builtin = || self.table.builtin().any(|id| self.table.name(id).as_bytes() == name);
+        match self.inserted.contains(&text(name)) || is_builtin() {
             true => Presence::Live,
             false => Presence::Absent,
         }

@@ -86,7 +86,7 @@ impl Question {
         let contents = Contents::of(&image).with_context(context)?;
         let table = contents.table().with_context(context)?;
         let modules = unpack(&contents, &table, progress).with_context(context)?;
-        let builtin: BTreeSet<String> = table.builtin().map(text).collect();
+        let builtin: BTreeSet<String> = table.builtin().map(|id| text(table.name(id).as_bytes())).collect();
         // The machine's own words come last.
         let cmdline = format!("{} {}", text(table.cmdline()), self.cmdline);
         let subjects = subjects::of_image(&table, &modules);

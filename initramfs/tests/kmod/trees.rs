@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use indicatif::ProgressBar;
-use modstrap::table::{Class, Disks, Step, Table};
+use modstrap::table::Table;
 use modstrap_initramfs::closure::{Graph, Link};
 use modstrap_initramfs::knowledge::Knowledge;
 use modstrap_initramfs::module::{Module, normal};
-use modstrap_initramfs::table::{self, Entry, Input};
+use modstrap_initramfs::table::{self, Builtin, Entry, Input};
 use modstrap_initramfs::tree::Tree;
 use rayon::prelude::*;
 
@@ -85,23 +85,10 @@ fn every_module_has_kmods_plan_and_a_boot_needs_no_more() {
 
 /// All of a tree as a table.
 fn table_of(tree: &Tree) -> Vec<u8> {
-    let entry = |module: &Module| Entry {
-        name: module.name.clone(),
-        class: Class::Other,
-        step: Step::Always,
-        disks: Disks::default(),
-        plan: vec![Link::Own],
-        closure: vec![Link::Own],
-        aliases: module.aliases.clone(),
-        blacklisted: false,
-        options: String::new(),
-        blob: 0,
-    };
-    let input = Input {
-        modules: tree.modules.iter().map(entry).collect(),
-        builtin: tree.builtin.names.iter().cloned().collect(),
-        ..Input::default()
-    };
+    let entry = |module: &Module| Entry { aliases: module.aliases.clone(), ..Entry::new(&module.name) };
+    let builtin = tree.builtin.modules().map(|(name, aliases)| Builtin { name, aliases });
+    let input =
+        Input { modules: tree.modules.iter().map(entry).collect(), builtin: builtin.collect(), ..Input::default() };
     table::write(&input).unwrap()
 }
 
@@ -166,9 +153,7 @@ fn difference(tree: &Tree, table: &Table, name: &str, mut expected: Vec<String>)
         return Some(format!("{name}: the tree has {all:?}, kmod {expected:?}"));
     }
     let looked_up = lookup(table, name);
-    // The table of today gives whoever has the alias too where a module has the name.
-    let is_name = tree.by_name(name).is_some();
-    let is_equal = is_name || looked_up.iter().eq(modules().collect::<BTreeSet<_>>());
+    let is_equal = looked_up.iter().eq(all.into_iter().collect::<BTreeSet<_>>());
     (!is_equal).then(|| format!("{name}: the table has {looked_up:?}, kmod {expected:?}"))
 }
 

@@ -72,12 +72,17 @@ fn change(table: &mut [u8], parts: &[(usize, usize)], random: &mut Random) {
     table[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
 }
 
-/// Names that lead into groups of each form, and one that leads nowhere.
-const NAMES: [&[u8]; 6] = [
+/// Names that lead to each front and layer, and some that lead nowhere.
+const NAMES: [&[u8]; 11] = [
     b"pci:v00008086d00000003sv00001AF4sd00001100bc01sc06i01",
+    b"pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00",
     b"usb:v13FDp0003d0152dc00dsc00dp00",
     b"of:NdiskT(null)Cvendor,device_7C",
-    b"platform:device_12",
+    b"acpi:PNP0003:PNP0005:",
+    b"platform:device_3",
+    b"cpu:type:x86,ven0000fam0006mod008F:feature:,0001,0003,0009",
+    b"symbol:crc32c",
+    b"my_disk",
     b"module_3",
     b"",
 ];
@@ -85,11 +90,12 @@ const NAMES: [&[u8]; 6] = [
 /// Reads all that a table can be asked for; how many things that were.
 fn read_all(table: &Table) -> usize {
     let identity = [table.release(), table.vermagic(), table.build_id(), table.cmdline()];
-    let mut read: usize = identity.into_iter().chain(table.builtin()).map(<[u8]>::len).sum();
+    let mut read: usize = identity.map(<[u8]>::len).into_iter().sum();
     let beyond = [table.module_count() as u16, u16::MAX].map(ModuleId);
-    for id in table.modules().chain(beyond) {
+    for id in table.modules().chain(table.builtin().take(100)).chain(beyond) {
         let module = table.module(id);
-        read += table.name(id).as_bytes().len() + module.blob as usize % 7 + table.options(id).len();
+        read += table.path(id).as_bytes().len() + table.name(id).as_bytes().len();
+        read += module.blob as usize % 7 + table.options(id).len();
         for link in table.closure(id).chain(table.plan(id)) {
             read += match link {
                 Link::Module { module, .. } => 1 + table.name(module).as_bytes().len(),

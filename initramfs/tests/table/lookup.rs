@@ -1,34 +1,48 @@
 //! Looking up aliases: whatever the table's search finds, plain matching of every pattern finds too, and the reverse.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use modstrap::table::layout::{self, Section, group};
-use modstrap::table::{ModuleId, Table, glob};
+use modstrap::table::layout::{Section, block};
+use modstrap::table::{ModuleId, Name, Table, glob};
 use modstrap_initramfs::module::Module;
-use modstrap_initramfs::table::{Entry, Input, write};
+use modstrap_initramfs::table::{Builtin, Configured, Entry, Input, write};
 use modstrap_initramfs::tree::Tree;
 use rayon::prelude::*;
 
-use crate::{Random, cache, entry};
+use crate::{Random, entry, normal, section, trees};
 
 /// The modules that answer to a name, by their numbers.
 type Answer = BTreeSet<u16>;
 
-/// Every pattern, and the module that has it.
-struct Patterns(Vec<(Vec<u8>, u16)>);
+/// Every pattern, with its layer, and the module that has it.
+struct Patterns(Vec<(u8, Vec<u8>, Option<u16>)>);
 
 impl Patterns {
     fn of(input: &Input) -> Patterns {
-        let modules = input.modules.iter().zip(0..);
-        let all = modules.flat_map(|(entry, number)| {
-            entry.aliases.iter().chain([&entry.name]).map(move |alias| (normal(alias.as_bytes()), number))
-        });
-        Patterns(all.collect())
+        let mut all = Vec::new();
+        for Configured { pattern, module } in &input.configured {
+            all.push((0, normal(pattern.as_bytes()), module.map(|module| module as u16)));
+        }
+        let mut add =
+            |layer, text: &str, module: usize| all.push((layer, normal(text.as_bytes()), Some(module as u16)));
+        for (number, entry) in input.modules.iter().enumerate() {
+            add(1, &entry.name, number);
+            entry.aliases.iter().for_each(|alias| add(2, alias, number));
+        }
+        input.symbols.iter().for_each(|(symbol, module)| add(2, &format!("symbol:{symbol}"), *module));
+        for (builtin, number) in input.builtin.iter().zip(input.modules.len()..) {
+            add(3, &builtin.name, number);
+            builtin.aliases.iter().for_each(|alias| add(4, alias, number));
+        }
+        Patterns(all)
     }
 
-    /// What the table must find: each pattern is tried.
+    /// What the table must find: each pattern is tried, and the first layer with a match is the answer.
     fn answer(&self, name: &[u8]) -> Answer {
-        self.0.iter().filter(|(pattern, _)| glob::matches(pattern, name)).map(|(_, module)| *module).collect()
+        let matches: Vec<_> = self.0.iter().filter(|(_, pattern, _)| glob::matches(pattern, name)).collect();
+        let first = matches.iter().map(|(layer, ..)| layer).min();
+        matches.iter().filter(|(layer, ..)| Some(layer) == first).filter_map(|(.., module)| *module).collect()
     }
 }
 
@@ -40,12 +54,6 @@ fn answer(table: &Table, name: &[u8]) -> Answer {
     });
     assert_eq!(table.find(name), found.first().map(|&first| ModuleId(first)), "{}", name.escape_ascii());
     found
-}
-
-fn normal(text: &[u8]) -> Vec<u8> {
-    let mut text = text.to_vec();
-    glob::normalise(&mut text);
-    text
 }
 
 /// Checks one name; what it found.
@@ -89,13 +97,13 @@ fn set_end(set: &[u8]) -> Option<usize> {
 
 #[test]
 fn each_form_of_alias_is_found_by_its_names() {
-    // Fields of numbers become a form of their own from eight aliases on: the sample has sixteen of each.
+    // Patterns with stars get a front of their own from eight on: the sample has sixteen of each.
     let mut input = crate::sample();
     let more: [(&str, &[&str]); 6] = [
         ("ext4", &["fs-ext4", "fs-ext3"]),
-        ("crc32c-intel", &["crypto-crc32c", "cpu:type:x86,ven*fam*mod*:feature:*00E1*"]),
+        ("crc32c_intel", &["crypto-crc32c", "cpu:type:x86,ven*fam*mod*:feature:*00E1*"]),
         ("ahci", &["pci:v*d*sv*sd*bc01sc06i01*", "acpi*:LNRO0015:*"]),
-        ("usb-storage", &["usb:v13FDp000[0-4]d0[!0-2]*", "usb:v03F0p0[24]07d*"]),
+        ("usb_storage", &["usb:v13FDp000[0-4]d0[!0-2]*", "usb:v03F0p0[24]07d*"]),
         ("dell_quirk", &["dmi:*:svnDell*:pn*"]),
         ("nvmem", &["of:N*T*Cvendor,nvmem", "of:N*T*Cvendor,nvmemC*", "platform:nvmem\\*"]),
     ];
@@ -109,8 +117,8 @@ fn each_form_of_alias_is_found_by_its_names() {
         ("pci:v00008086d0000000asv00001AF4sd00001100bc01sc06i02", vec![]),
         ("pci:v00008087d00000003sv00001AF4sd00001100bc02sc00i00", vec![]),
         ("usb:v13FDp0003d0152dc00dsc00dp00", vec!["module_3"]),
-        ("usb:v13FDp0003d0352dc00dsc00dp00", vec!["usb-storage"]),
-        ("usb:v03F0p0407d0001dc00", vec!["usb-storage"]),
+        ("usb:v13FDp0003d0352dc00dsc00dp00", vec!["usb_storage"]),
+        ("usb:v03F0p0407d0001dc00", vec!["usb_storage"]),
         ("usb:v03F0p0307d0001dc00", vec![]),
         ("of:NdiskT(null)Cvendor,device-7C", vec!["module_7"]),
         ("of:NdiskT(null)Cvendor,device-7Cvendor,nvmemCother", vec!["module_7", "nvmem"]),
@@ -126,16 +134,26 @@ fn each_form_of_alias_is_found_by_its_names() {
         ("fs-ext4", vec!["ext4"]),
         ("ext4", vec!["ext4"]),
         ("fs-ext", vec![]),
-        ("crypto-crc32c", vec!["crc32c-intel"]),
-        ("crc32c_intel", vec!["crc32c-intel"]),
-        ("crc32c-intel", vec!["crc32c-intel"]),
-        ("cpu:type:x86,ven0000fam0006mod008F:feature:,0001,00E1,0100", vec!["crc32c-intel"]),
+        ("crypto-crc32c", vec!["crc32c_intel"]),
+        ("crc32c_intel", vec!["crc32c_intel"]),
+        ("crc32c-intel", vec!["crc32c_intel"]),
+        ("cpu:type:x86,ven0000fam0006mod008F:feature:,0001,00E1,0100", vec!["module_1", "crc32c_intel"]),
         ("dmi:bvnDell:bd03/11/2018:svnDellInc.:pnX:", vec!["dell_quirk"]),
         ("dmi:bvnDell:bd03/11/2018:svnOther:pnX:", vec![]),
+        // The aliases of modprobe.d come before those of modules, and those before what is built in.
+        ("platform:device-3", vec!["module_4"]),
+        ("my-disk7", vec!["module_5"]),
+        ("my-disk-off", vec!["module_5"]),
+        ("platform:device-7", vec![]),
+        ("symbol:crc32c", vec!["module_6"]),
+        ("proc", vec!["proc"]),
+        ("pci:v00001AF4d00001001sv00001AF4sd00000002bc07sc00i00", vec!["virtio_pci"]),
+        ("pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc06i01", vec!["ahci"]),
         ("", vec![]),
     ] {
         let found = assert_agrees(&table, &patterns, &normal(name.as_bytes()));
-        let names: Vec<&str> = found.iter().map(|&number| input.modules[usize::from(number)].name.as_str()).collect();
+        let names: Vec<Name> = found.iter().map(|&number| table.name(ModuleId(number))).collect();
+        let names: Vec<&str> = names.iter().map(|name| str::from_utf8(name.as_bytes()).unwrap()).collect();
         assert_eq!(names, expected, "{name}");
     }
 }
@@ -148,11 +166,11 @@ fn pattern(random: &mut Random) -> String {
     let range = random.pick(&["[0-2]", "[!3]", "[A-C]", "[13]", "?", "[]", "0", ""]);
     match random.below(15) {
         0 => format!("pci:v{number:08X}d{:08X}sv*sd*bc*sc*i*", u32::from(byte)),
-        1 => format!("pci:v*d*sv*sd*bc{byte:02X}sc{byte:02X}i*"),
+        1 => format!("pci:v*d*sv*sd*bc{byte:02X}sc{:02X}i*", random.below(9)),
         2 => format!("pci:v{number:08X}d*sv*sd*bc{byte:02X}sc*i*"),
         3 => format!("usb:v{short:04X}p{:04X}d{byte:02X}{range}*dc*dsc*", u16::from(byte)),
         4 => format!("usb:v{short:04X}p{byte:02X}{range}{byte:02X}d*dc*"),
-        5 => format!("acpi*:PNP{short:04X}:*"),
+        5 => format!("acpi*:PNP{:04X}:*", random.below(30)),
         6 => format!("of:N*T*C{word}{}", random.pick(&["", "C*"])),
         7 => format!("{}-{word}", random.pick(&["fs", "crypto", "net-pf", "nls"])),
         8 => format!("platform:{word}{range}"),
@@ -178,30 +196,33 @@ fn mutated(mut name: Vec<u8>, random: &mut Random) -> Vec<u8> {
     name
 }
 
-/// How many groups of each form a table has.
-fn groups(table: &[u8]) -> [usize; 3] {
-    let number = |at: usize| u32::from_le_bytes(table[at..at + 4].try_into().unwrap()) as usize;
-    let place = layout::SECTIONS + Section::Groups as usize * layout::SECTION;
-    let groups = &table[number(place)..][..number(place + 4)];
-    let count = |form: u8| groups.chunks(group::SIZE).filter(|record| record[group::FORM] == form).count();
-    [group::FIELDS, group::LITERAL, group::GLOB].map(count)
+/// An alias of modprobe.d, for a module or for nobody.
+fn configured(number: usize, random: &mut Random) -> Configured {
+    let pattern = String::from_utf8(normal(pattern(random).as_bytes())).unwrap();
+    Configured { pattern, module: (!number.is_multiple_of(4)).then_some(number) }
 }
 
 #[test]
 fn lookups_equal_plain_matching_of_made_up_patterns() {
-    const FILLINGS: [&str; 6] = ["", "0", "00001AF4", "x", "C", "a_b:c"];
+    // Some hold what may begin or end the parts of a pattern.
+    const FILLINGS: [&str; 12] =
+        ["", "0", "00001AF4", "x", "C", "a_b:c", "TCvendor,x_yC", ":PNP0001:", "bc01sc01", "g0001v00000001p", ":", "*"];
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let (mut names, mut answered, mut ambiguous) = (0, 0, 0);
     for _ in 0..12 {
-        let module = |number: usize, random: &mut Random| Entry {
-            aliases: (0..random.below(5)).map(|_| pattern(random)).collect(),
-            ..entry(&format!("m-{number}"), &[])
+        let aliases = |random: &mut Random| -> Vec<String> { (0..random.below(8)).map(|_| pattern(random)).collect() };
+        let module =
+            |n: usize, random: &mut Random| Entry { aliases: aliases(random), ..entry(&format!("m_{n}"), &[]) };
+        let input = Input {
+            modules: (0..150).map(|n| module(n, &mut random)).collect(),
+            builtin: (0..10).map(|n| Builtin { name: format!("b_{n}"), aliases: aliases(&mut random) }).collect(),
+            configured: (0..10).map(|n| configured(n, &mut random)).collect(),
+            ..Input::default()
         };
-        let input = Input { modules: (0..150).map(|n| module(n, &mut random)).collect(), ..Input::default() };
         let bytes = write(&input).unwrap();
         let (table, patterns) = (Table::open(&bytes).unwrap(), Patterns::of(&input));
-        assert!(groups(&bytes).iter().all(|&count| count > 0), "each form occurs: {:?}", groups(&bytes));
-        for (pattern, _) in patterns.0.iter().flat_map(|entry| [entry; 6]) {
+        assert_uses_everything(&bytes);
+        for (_, pattern, _) in patterns.0.iter().flat_map(|entry| [entry; 6]) {
             let name = mutated(filled(pattern, &FILLINGS, &mut random), &mut random);
             let found = assert_agrees(&table, &patterns, &normal(&name));
             names += 1;
@@ -213,36 +234,85 @@ fn lookups_equal_plain_matching_of_made_up_patterns() {
     assert!(answered > names / 4 && answered < names && ambiguous > names / 20, "{names} {answered} {ambiguous}");
 }
 
+/// Fails where the table does not use what its format offers: fronts with stars, several blocks, keys that begin with
+/// one of a block before, tails with alternatives.
+fn assert_uses_everything(table: &[u8]) {
+    let starred = section(table, Section::Fronts).split(|&byte| byte == 0).filter(|front| front.contains(&b'*'));
+    assert!(starred.count() >= 2);
+    let blocks = section(table, Section::Blocks).chunks(block::SIZE);
+    assert!(blocks.len() > 10);
+    assert!(blocks.filter(|block| block[..2] != [0, 0]).count() > 2);
+    assert!(section(table, Section::Tails).contains(&block::ALTERNATIVE));
+}
+
+#[test]
+fn a_key_is_found_whatever_stands_between_it_and_longer_ones() {
+    // Keys that begin with one another, many of them the same, over many blocks.
+    let lengths = [1, 2, 3, 20, 100];
+    let alias = |number: usize, length: usize| format!("bus:{}{}*", "a".repeat(length), "bcd".repeat(number % 3));
+    let module = |number: usize| Entry {
+        aliases: lengths.iter().map(|&length| alias(number, length)).collect(),
+        ..entry(&format!("m{number}"), &[])
+    };
+    let input = Input { modules: (0..600).map(module).collect(), ..Input::default() };
+    let bytes = write(&input).unwrap();
+    let (table, patterns) = (Table::open(&bytes).unwrap(), Patterns::of(&input));
+    for length in 0..110 {
+        let name = format!("bus:{}", "a".repeat(length));
+        for end in ["", "b", "bcd", "bcdbcd", "bcdbcdx", "bcdbce"] {
+            assert_agrees(&table, &patterns, format!("{name}{end}").as_bytes());
+        }
+    }
+}
+
+#[test]
+fn long_names_full_of_false_starts_cost_no_more_than_their_length() {
+    let aliases: Vec<String> = (0..20).map(|number| format!("of:N*T*Cvendor,chip-{number}C*")).collect();
+    let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
+    let input = Input { modules: vec![entry("chip", &aliases)], ..Input::default() };
+    let bytes = write(&input).unwrap();
+    let (table, patterns) = (Table::open(&bytes).unwrap(), Patterns::of(&input));
+    for words in ["T", "C", "TC", "TCvendor,", "CvendorCvendor,chip-1", "Cvendor,chip-19"] {
+        let name = format!("of:N{}", words.repeat(100_000 / words.len()));
+        let begun = std::time::Instant::now();
+        let mut found = 0;
+        table.lookup(&normal(name.as_bytes()), &mut |_| found += 1);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{words}");
+        assert_agrees(&table, &patterns, &normal(&name.as_bytes()[..1000]));
+    }
+}
+
 /// All modules of a tree, as a table takes them.
-fn input_of(tree: &Tree) -> Input {
-    let entry = |module: &Module| Entry { aliases: module.aliases.clone(), ..entry(&module.name, &[]) };
-    Input { modules: tree.modules.iter().map(entry).collect(), ..Input::default() }
+pub fn input_of(tree: &Tree) -> Input {
+    let module = |module: &Module| Entry { aliases: module.aliases.clone(), ..entry(&module.name, &[]) };
+    let builtin = tree.builtin.modules().map(|(name, aliases)| Builtin { name, aliases });
+    Input { modules: tree.modules.iter().map(module).collect(), builtin: builtin.collect(), ..Input::default() }
 }
 
 #[test]
 #[ignore = "needs a kernel tree in the cache: run qemu/setup first"]
 fn lookups_equal_plain_matching_of_every_alias_of_real_kernels() {
-    let kernels = cache::kernels();
-    let entries = std::fs::read_dir(&kernels).unwrap_or_else(|error| panic!("{}: {error}", kernels.display()));
     let mut checked = 0;
-    for directory in entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
-        let release = directory.file_name().unwrap().to_str().unwrap();
-        let tree = Tree::read(&directory, release, &indicatif::ProgressBar::hidden()).unwrap();
-        checked += assert_agrees_on_all(&input_of(&tree), release);
+    for (directory, release) in trees() {
+        let tree = Tree::read(&directory, &release, &indicatif::ProgressBar::hidden()).unwrap();
+        checked += assert_agrees_on_all(&input_of(&tree), &release);
     }
-    assert!(checked > 1000, "{}: only {checked} aliases; run qemu/setup", kernels.display());
+    assert!(checked > 1000, "only {checked} aliases; run qemu/setup");
 }
 
-/// Checks two names for each alias: one whose wildcards are nothing, one whose wildcards are numbers. How many aliases.
+/// Checks three names for each alias: one whose wildcards are nothing, one whose wildcards are numbers, and one whose
+/// wildcards are the words that patterns are made of. How many aliases.
 fn assert_agrees_on_all(input: &Input, release: &str) -> usize {
     let bytes = write(input).unwrap();
     let (table, patterns) = (Table::open(&bytes).unwrap(), Patterns::of(input));
-    patterns.0.par_iter().enumerate().for_each(|(number, (pattern, module))| {
+    patterns.0.par_iter().enumerate().for_each(|(number, (layer, pattern, module))| {
         let mut random = Random(number as u64 + 1);
-        for filling in ["", "0000000A"] {
-            let name = normal(&filled(pattern, &[filling], &mut random));
+        for fillings in [&[""][..], &["0000000A"], &["C", "TC", ":", "d", "sv0", "bc01", "dc", "ic0", "v0000", "p00"]] {
+            let name = normal(&filled(pattern, fillings, &mut random));
             let found = assert_agrees(&table, &patterns, &name);
-            assert!(found.contains(module), "{release}: {}", pattern.escape_ascii());
+            // A layer before may answer instead.
+            let is_answer = found.contains(&module.unwrap()) || *layer > 1 && !found.is_empty();
+            assert!(is_answer, "{release}: {}", pattern.escape_ascii());
         }
     });
     patterns.0.len()

@@ -1,0 +1,244 @@
+//! The index of names and aliases: which modules answer to a name.
+//!
+//! A pattern is a front, a literal key and a tail (see [`layout::front`](super::layout::front)). A name is cut where a
+//! front may end in it, and the keys that the rest begins with are searched for, all of them: none need be the longest.
+//! Their tails are then matched. So the cost grows with the length of the name and the logarithm of the index, and only
+//! patterns with the same key are tried one by one.
+
+use core::cmp::Ordering;
+
+use heapless::Vec;
+
+use super::layout::{Section, block, front};
+use super::packed::Dictionary;
+use super::{ModuleId, Name, Table, glob, u16_at};
+
+/// The index of a table.
+pub(super) struct Index<'a> {
+    blocks: &'a [u8],
+    tails: &'a [u8],
+    dictionary: Dictionary<'a>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(table: &Table<'a>) -> Self {
+        Index {
+            blocks: table.section(Section::Blocks),
+            tails: table.section(Section::Tails),
+            dictionary: Dictionary(table.section(Section::Dictionary)),
+        }
+    }
+
+    /// See [`Table::lookup`].
+    pub(super) fn lookup(&self, fronts: &[u8], name: &[u8], found: &mut dyn FnMut(ModuleId)) {
+        let mut answered = None;
+        for record in fronts.split(|&byte| byte == 0) {
+            let [number, layer, front @ ..] = record else { continue };
+            if answered.is_some_and(|answered| answered != *layer) {
+                break;
+            }
+            each_rest(front, name, &mut |rest| {
+                if self.search(&Target { front: *number, rest }, found) {
+                    answered = Some(*layer);
+                }
+            });
+        }
+    }
+
+    /// The name of a module, from the block that holds it.
+    pub(super) fn name(&self, number: usize, module: ModuleId) -> Name {
+        let mut entries = self.entries(number);
+        // What does not fit is of keys that are no names.
+        let mut key: Vec<u8, 64> = Vec::new();
+        while entries.next() {
+            key.truncate(entries.shared.into());
+            self.dictionary.unpack(entries.added, key.as_mut_view());
+            match key.split_first() {
+                Some((&front, name)) if front <= front::BUILTIN_NAMES && entries.module == module.0 => {
+                    return Name::of(&[name]);
+                }
+                _ => {}
+            }
+        }
+        Name::new()
+    }
+
+    /// Finds all entries with which the target begins; whether there are any.
+    ///
+    /// They stand in the last block that begins with no more than the target, and in the blocks that this one says to
+    /// hold shorter ones. Every step goes to a block before.
+    #[inline(never)]
+    fn search(&self, target: &Target, found: &mut dyn FnMut(ModuleId)) -> bool {
+        let (mut low, mut high) = (0, self.blocks.len().div_ceil(block::SIZE));
+        while low < high {
+            let middle = low.midpoint(high);
+            let mut entries = self.entries(middle);
+            entries.next();
+            match self.compare(entries.added, target, 0) {
+                (Ordering::Greater, _) => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        let mut any = false;
+        while let Some(number) = low.checked_sub(1) {
+            any |= self.scan(number, target, found);
+            low = number.min(u16_at(self.block(number), 0).into());
+        }
+        any
+    }
+
+    /// Finds the entries of a block that the target begins with; whether there are any.
+    #[inline(never)]
+    fn scan(&self, number: usize, target: &Target, found: &mut dyn FnMut(ModuleId)) -> bool {
+        let mut entries = self.entries(number);
+        let (mut shared, mut fits, mut any) = (0, false, false);
+        while entries.next() {
+            let order = match usize::from(entries.shared).cmp(&shared) {
+                Ordering::Equal => {
+                    let order;
+                    (order, shared) = self.compare(entries.added, target, shared);
+                    order
+                }
+                // What shares more with the key before than the target does comes before the target too, and what
+                // shares less comes after it.
+                order => order.reverse(),
+            };
+            fits = match order {
+                Ordering::Less => false,
+                Ordering::Equal if entries.repeats => fits,
+                Ordering::Equal => self.tail_fits(entries.tail, target, shared),
+                Ordering::Greater => break,
+            };
+            any |= fits;
+            if fits && entries.module != block::NOBODY {
+                found(ModuleId(entries.module));
+            }
+        }
+        any
+    }
+
+    /// Whether a tail matches what the key leaves of the target.
+    #[inline(never)]
+    fn tail_fits(&self, tail: u16, target: &Target, key: usize) -> bool {
+        let rest = key.checked_sub(1).and_then(|key| target.rest.get(key..)).unwrap_or_default();
+        let tails = self.tails.get(usize::from(tail)..).unwrap_or_default();
+        for tail in tails.split_inclusive(|&byte| byte <= block::ALTERNATIVE) {
+            let Some((&end, tail)) = tail.split_last() else { return false };
+            let mut text: Vec<u8, { block::TAIL_MAX }> = Vec::new();
+            self.dictionary.unpack(tail, text.as_mut_view());
+            if glob::matches(&text, rest) {
+                return true;
+            }
+            if end != block::ALTERNATIVE {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Compares a key with the target, of which it shares `at` bytes and goes on with `added`: the order of the key,
+    /// which is equal where the target begins with all of it, and how many bytes the two share.
+    #[inline(never)]
+    fn compare(&self, added: &'a [u8], target: &Target, mut at: usize) -> (Ordering, usize) {
+        for byte in added {
+            for byte in self.dictionary.piece(byte) {
+                let wanted = match at.checked_sub(1) {
+                    None => Some(&target.front),
+                    Some(at) => target.rest.get(at),
+                };
+                match wanted {
+                    Some(wanted) if wanted == byte => at += 1,
+                    Some(wanted) if wanted > byte => return (Ordering::Less, at),
+                    _ => return (Ordering::Greater, at),
+                }
+            }
+        }
+        (Ordering::Equal, at)
+    }
+
+    fn block(&self, number: usize) -> &'a [u8] {
+        self.blocks.chunks(block::SIZE).nth(number).unwrap_or_default()
+    }
+
+    fn entries(&self, number: usize) -> Entries<'a> {
+        let bytes = self.block(number).get(block::HEADER..).unwrap_or_default();
+        Entries { bytes, shared: 0, added: &[], tail: 0, module: 0, repeats: false }
+    }
+}
+
+/// What the keys of a front are compared with.
+struct Target<'n> {
+    front: u8,
+    rest: &'n [u8],
+}
+
+/// The entries of a block, in order; the fields are those of the latest.
+struct Entries<'a> {
+    bytes: &'a [u8],
+    /// How many bytes its key shares with the one before.
+    shared: u8,
+    /// The rest of the key, packed.
+    added: &'a [u8],
+    tail: u16,
+    module: u16,
+    /// Whether key and tail are those of the entry before.
+    repeats: bool,
+}
+
+impl Entries<'_> {
+    /// Goes on to the next entry; whether there is one.
+    #[inline(never)]
+    fn next(&mut self) -> bool {
+        let header = self.byte();
+        let shared = match header >> block::SHARED_SHIFT {
+            block::LONG => self.byte(),
+            step => self.shared.wrapping_add(step).wrapping_sub(block::SAME),
+        };
+        let added = match header >> block::ADDED_SHIFT & block::LONG {
+            block::LONG => self.byte(),
+            short => short,
+        };
+        self.shared = shared;
+        (self.added, self.bytes) = self.bytes.split_at_checked(added.into()).unwrap_or_default();
+        if header & block::TAIL != 0 {
+            self.tail = self.u16();
+        }
+        if header & block::MODULE != 0 {
+            self.module = self.u16();
+        }
+        self.repeats = added == 0 && header & block::TAIL == 0;
+        header != 0
+    }
+
+    #[inline(always)]
+    fn byte(&mut self) -> u8 {
+        let Some((&byte, rest)) = self.bytes.split_first() else { return 0 };
+        self.bytes = rest;
+        byte
+    }
+
+    fn u16(&mut self) -> u16 {
+        let Some((&number, rest)) = self.bytes.split_first_chunk() else { return 0 };
+        self.bytes = rest;
+        u16::from_le_bytes(number)
+    }
+}
+
+/// Calls `visit` with what each place where the front may end leaves of the name.
+///
+/// Whatever precedes the last star is found as early as can be, which leaves the most to what follows. So only the end
+/// of a front has several places, as many as its last word has, whatever the name.
+#[inline(never)]
+fn each_rest(mut front: &[u8], mut name: &[u8], visit: &mut dyn FnMut(&[u8])) {
+    let mut last_place = 0;
+    loop {
+        let star = front.iter().position(|&byte| byte == b'*');
+        let (word, more) = front.split_at_checked(star.unwrap_or(front.len())).unwrap_or_default();
+        let mut rests = (0..=last_place).filter_map(move |place| name.get(place..)?.strip_prefix(word));
+        if star.is_none() {
+            return rests.for_each(visit);
+        }
+        let Some(rest) = rests.next() else { return };
+        (front, name, last_place) = (more.get(1..).unwrap_or_default(), rest, rest.len());
+    }
+}
