@@ -42,6 +42,9 @@ pub const fn bit(letter: u8) -> u64 {
     1 << ((letter ^ letter >> 6) & 63)
 }
 
+/// The bit of no option, always among the flags.
+pub const ALWAYS: u64 = 1 << 63;
+
 /// A call of a tool.
 pub struct Call {
     /// The name that it was called by.
@@ -73,7 +76,7 @@ impl Call {
         let mut call = Call {
             name,
             tool,
-            flags: 0,
+            flags: ALWAYS,
             values: [b""; 4],
             release: Path::new(),
             first: c"",
@@ -127,7 +130,9 @@ impl Call {
                     let mut value = word;
                     let key = take(&mut value, b'=');
                     // Spaces need quotes, where there are none.
-                    let is_bare = value.iter().any(u8::is_ascii_whitespace) && !value.starts_with(b"\"");
+                    let mut behind = value;
+                    take(&mut behind, b' ');
+                    let is_bare = !behind.is_empty() && !value.starts_with(b"\"");
                     if is_bare {
                         push_parameter(&mut self.parameters, &[key, b"=\"", value, b"\""]);
                     } else {

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use heapless::Vec;
 
-use super::call::{Call, Tool, options, take};
+use super::call::{ALWAYS, Call, Tool, options, take};
 use super::{elf, live, print_path, with_store};
 use crate::file;
 use crate::machine::Image;
@@ -17,7 +17,7 @@ pub const TOOL: Tool = Tool {
          k\x02set-version\0b\x01basedir\0"
     ),
     missing: b"missing module or filename.",
-    each: u64::MAX,
+    each: ALWAYS,
     work,
 };
 
@@ -107,9 +107,6 @@ fn report(call: &mut Call, name: &[u8], image: &[u8]) {
         } else if !key.is_empty() {
             show(call, key, value);
         }
-    }
-    if image.ends_with(b"~Module signature appended~\n") {
-        show(call, b"sig_id", b"PKCS#7");
     }
     show_parameters(call, &parameters);
 }

@@ -47,9 +47,12 @@ fn work(call: &mut Call, operand: &'static CStr) {
         }
     });
     if !is_known {
-        begin_fatal(call, b"Module % not found in directory ", name);
-        print_directory(call);
-        call.end_complaint(b"");
+        begin_fatal(call, b"Module % not found", name);
+        if !call.has(b'r') {
+            call.print(b" in directory ", b"");
+            print_directory(call);
+        }
+        call.end_complaint(if call.has(b'r') { b"." } else { b"" });
     }
 }
 
@@ -124,6 +127,7 @@ fn insert(call: &mut Call, store: &Store, id: ModuleId, is_wanted: bool) -> io::
 /// before it.
 fn remove(call: &mut Call, store: &Store, id: ModuleId, own: &[u8]) {
     let text: &[u8] = match live::held(own) {
+        _ if store.table.is_builtin(id) => b"Module % is builtin.",
         Held::Nothing if !call.has(b'F') => return,
         Held::Nothing => b"Module % is not in kernel.",
         Held::Builtin => b"Module % is builtin.",

@@ -2,13 +2,13 @@
 
 use core::ffi::CStr;
 
-use super::call::{Call, Tool, options};
+use super::call::{ALWAYS, Call, Tool, options};
 use super::live::{self, Held};
 use crate::text::Text;
 
 /// The tool.
 pub const TOOL: Tool =
-    Tool { options: options!("f-force\0v-verbose\0"), missing: b"missing module name.", each: u64::MAX, work };
+    Tool { options: options!("f-force\0v-verbose\0"), missing: b"missing module name.", each: ALWAYS, work };
 
 fn work(call: &mut Call, operand: &'static CStr) {
     let name = live::name_of(operand.to_bytes());
