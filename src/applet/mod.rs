@@ -18,6 +18,7 @@ use rustix::system::uname;
 
 use crate::store::{self, Store};
 use crate::sys::Arguments;
+use crate::table::{ModuleId, Table};
 use crate::text::place;
 
 /// The tools' names, in the order of [`TOOLS`].
@@ -65,7 +66,7 @@ fn print_directory(call: &mut Call) {
 
 /// Prints the file that the builder took a module from.
 #[inline(never)]
-fn print_path(call: &mut Call, name: &[u8]) {
+fn print_path(call: &mut Call, table: &Table, id: ModuleId) {
     print_directory(call);
-    call.print(b"/%.ko", name);
+    call.print(b"/%", table.path(id).as_bytes());
 }

@@ -57,7 +57,7 @@ fn work(call: &mut Call, operand: &'static CStr) {
                 continue;
             }
             if begins(call, FILE_NAME) {
-                print_path(call, name);
+                print_path(call, store.table, id);
                 end(call, b"");
             }
             let image = Image::of(store.blobs, store.table.module(id).blob);

@@ -101,7 +101,7 @@ fn insert(call: &mut Call, store: &Store, id: ModuleId, is_wanted: bool) -> io::
             call.print(b"builtin %\n", name);
         } else {
             call.print(b"insmod ", b"");
-            print_path(call, name);
+            print_path(call, store.table, id);
             call.print(b" %\n", parameters.as_bytes());
         }
     }
