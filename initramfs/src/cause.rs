@@ -1,12 +1,22 @@
-//! Why an image holds a module: what [`crate::select`] notes of each as it chooses.
+//! Why an image holds its modules: what [`crate::select`] notes of each as it chooses. The image keeps it in a small file
+//! beside the table, of which the loader knows nothing, and [`crate::why`] reads it.
 
 use std::fmt;
+use std::io::{Read, Write};
 
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use modstrap::table::MAX_MODULES;
+use serde::{Deserialize, Serialize};
+
+use crate::select::Selection;
+use crate::{Hardware, Request};
 
 /// Why an image holds a module. Where another one brought it in, that is named, so causes make chains; they are the
 /// shortest there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// It belongs to the set of hardware that was asked for.
@@ -51,6 +61,69 @@ impl fmt::Display for Cause {
             Cause::WeakDependency(of) => write!(f, "weak dependency of {of}"),
             Cause::Companion(of) => write!(f, "companion of {of}"),
             Cause::Answer { to, request } => write!(f, "answer to {request}, which {to} may ask the kernel for"),
+        }
+    }
+}
+
+/// Where an image holds the file: JSON, packed by zlib.
+pub const CAUSES_PATH: &str = "/modstrap/causes";
+
+/// The most that the file may measure unpacked, in bytes: no damaged image fills the memory.
+const MOST: u64 = MAX_MODULES as u64 * 512;
+
+/// Why an image holds its modules.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Causes {
+    /// The set of hardware that was asked for.
+    pub hardware: String,
+    /// What brought each module in, in the order of the table.
+    pub modules: Vec<Cause>,
+}
+
+impl Causes {
+    /// The causes of a selection.
+    pub fn of(request: &Request, selection: &Selection) -> Causes {
+        let hardware = match &request.hardware {
+            Hardware::All => "all",
+            Hardware::Generic => "generic",
+            Hardware::Virtual => "virtual",
+            // All else has been named.
+            Hardware::Names(_) => "net",
+        };
+        let modules = selection.members.values().map(|member| member.cause.clone());
+        Causes { hardware: hardware.into(), modules: modules.collect() }
+    }
+
+    /// The file.
+    pub fn pack(&self) -> Result<Vec<u8>> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&serde_json::to_vec(self)?)?;
+        Ok(encoder.finish()?)
+    }
+
+    /// Reads the file of an image with so many modules.
+    pub fn unpack(packed: &[u8], modules: usize) -> Result<Causes> {
+        let mut json = Vec::new();
+        ZlibDecoder::new(packed).take(MOST).read_to_end(&mut json).context("it does not unpack")?;
+        let causes: Causes = serde_json::from_slice(&json).context("it holds no causes")?;
+        ensure!(causes.modules.len() == modules, "it is for {} modules, not {modules}", causes.modules.len());
+        Ok(causes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_packs_and_survives_damage() {
+        let answer = Cause::Answer { to: "vfat".into(), request: "nls_*".into() };
+        let causes = Causes { hardware: "generic".into(), modules: vec![Cause::Hardware, answer] };
+        let packed = causes.pack().unwrap();
+        assert_eq!(Causes::unpack(&packed, 2).unwrap(), causes);
+        assert_eq!(Causes::unpack(&packed, 3).unwrap_err().to_string(), "it is for 2 modules, not 3");
+        for length in 0..packed.len() {
+            assert!(Causes::unpack(&packed[..length], 2).is_err(), "cut to {length}");
         }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
 
 use crate::archive::{Archive, Node};
+use crate::cause::CAUSES_PATH;
 
 /// Where the loader is: the program that the kernel starts.
 pub const LOADER_PATH: &str = "/init";
@@ -32,6 +33,8 @@ pub struct Parts<'a> {
     pub table: &'a [u8],
     /// The blob file.
     pub blobs: &'a [u8],
+    /// Why it holds its modules.
+    pub causes: &'a [u8],
 }
 
 /// Puts into `archive` what every image holds.
@@ -41,8 +44,12 @@ pub fn add_skeleton(archive: &mut Archive, parts: &Parts) -> Result<()> {
     }
     let (path, mode, number) = CONSOLE;
     archive.add(path, Node::Device { mode, number })?;
-    let files =
-        [(LOADER_PATH, 0o755, parts.loader), (TABLE_PATH, 0o444, parts.table), (BLOBS_PATH, 0o444, parts.blobs)];
+    let files = [
+        (LOADER_PATH, 0o755, parts.loader),
+        (TABLE_PATH, 0o444, parts.table),
+        (BLOBS_PATH, 0o444, parts.blobs),
+        (CAUSES_PATH, 0o444, parts.causes),
+    ];
     for (path, mode, content) in files {
         archive.add(path, Node::File { mode, content: content.to_vec() })?;
     }

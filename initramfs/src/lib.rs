@@ -5,6 +5,9 @@
 //! administrator says; [`knowledge`] and [`requests`] add what no module says of itself, [`select`] and [`closure`]
 //! choose and order, [`proof`] proves that the kernel takes it, [`pack`] compresses, [`table`] writes what the loader
 //! looks things up in, [`archive`] and [`image`] put it all into the file that the kernel unpacks.
+//!
+//! [`contents`] takes an image apart again, for those who ask of it: [`inspect`] what it holds, [`why`] why it does so,
+//! [`plan`] what a boot on the machine of a [`hardware`] record would load.
 
 pub mod aliases;
 pub mod archive;
@@ -35,6 +38,7 @@ pub mod similar;
 pub mod summary;
 pub mod table;
 pub mod tree;
+pub mod why;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -44,6 +48,7 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use modstrap::cmdline::{COMMAND_LINE, Words};
 
 use crate::archive::Archive;
+use crate::cause::Causes;
 use crate::closure::Link;
 use crate::config::Config;
 use crate::kernel::Kernel;
@@ -148,7 +153,9 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs))?;
     let firmware = selection.firmware(&tree);
     let missing_firmware = firmware::add(&mut archive, request.firmware.as_deref(), &kernel.release, &firmware)?;
-    image::add_skeleton(&mut archive, &image::Parts { loader: &loader, table: &table, blobs: &blobs.bytes })?;
+    let causes = Causes::of(request, &selection).pack()?;
+    let parts = image::Parts { loader: &loader, table: &table, blobs: &blobs.bytes, causes: &causes };
+    image::add_skeleton(&mut archive, &parts)?;
     let image_bytes = image::write(output, &early, &archive, mtime)?;
     Ok(Summary {
         image: output.to_path_buf(),

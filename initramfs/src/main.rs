@@ -9,6 +9,7 @@ use modstrap_initramfs::hardware::capture;
 use modstrap_initramfs::inspect::Inspection;
 use modstrap_initramfs::plan::{Given, plan};
 use modstrap_initramfs::proof::check::{Modules, Question};
+use modstrap_initramfs::why::why;
 use modstrap_initramfs::{Compress, Options};
 
 #[derive(Parser)]
@@ -40,6 +41,17 @@ enum Command {
     },
     /// Prove that a kernel loads all modules of a tree, or of an image in its order
     Check(CheckArguments),
+    /// Say through which chain a module got into an image: from it to what was asked for
+    Why {
+        /// The image
+        image: PathBuf,
+        /// The module's name, or an alias
+        #[arg(value_name = "MODULE")]
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List what an image holds
     Inspect {
         /// The image
@@ -184,6 +196,8 @@ fn run(command: &Command) -> Result<(String, bool)> {
         Command::Check(arguments) => return arguments.run(),
         Command::Plan(arguments) => return arguments.run(),
         Command::Hardware { output, sysfs } => hardware(output.as_deref(), sysfs.as_deref())?,
+        Command::Why { image, name, json: true } => json(&why(image, name)?)?,
+        Command::Why { image, name, json: false } => why(image, name)?.to_string(),
         Command::Inspect { image, json: true } => json(&Inspection::read(image)?)?,
         Command::Inspect { image, json: false } => Inspection::read(image)?.to_string(),
     };
