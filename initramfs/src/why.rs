@@ -100,7 +100,7 @@ impl<'t> Found<'t> {
 
 /// The names of what is part of the kernel itself.
 fn builtin(table: &Table) -> impl Iterator<Item = String> {
-    table.builtin().map(|name| String::from_utf8_lossy(name).into_owned())
+    table.builtin().map(|id| name_of(table, id))
 }
 
 fn name_of(table: &Table, id: ModuleId) -> String {
