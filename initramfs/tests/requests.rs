@@ -62,7 +62,8 @@ fn a_request_that_nobody_knows_is_told_and_answered_if_it_says_its_name() {
     system.coded_module("kernel/fs/strange.ko", "strange", &[], code);
     system.module("kernel/lib/helper.ko", "helper", &[]);
     system.module("kernel/lib/helper-1.ko", "helper_1", &[]);
-    let image = system.build(&system.request()).unwrap();
+    let symbols = system.write("Module.symvers", "0x12345678\t__request_module\tvmlinux\tEXPORT_SYMBOL\t\n");
+    let image = system.build(&Request { symbols: Some(symbols), ..system.request() }).unwrap();
     assert_eq!(image.names(), ["strange", "helper"]);
     assert_eq!(image.closure("strange"), "strange", "what may be asked for is not loaded unasked");
     let summary = image.summary.to_string();
