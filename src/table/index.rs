@@ -11,7 +11,7 @@ use heapless::Vec;
 
 use super::layout::{Section, block, front};
 use super::packed::Dictionary;
-use super::{ModuleId, Name, Table, glob, u16_at};
+use super::{ModuleId, Name, Table, glob, texts, u16_at};
 
 /// The index of a table.
 pub(super) struct Index<'a> {
@@ -32,7 +32,7 @@ impl<'a> Index<'a> {
     /// See [`Table::lookup`].
     pub(super) fn lookup(&self, fronts: &[u8], name: &[u8], found: &mut dyn FnMut(ModuleId)) {
         let mut answered = None;
-        for record in fronts.split(|&byte| byte == 0) {
+        for record in texts(fronts) {
             let [number, layer, front @ ..] = record else { continue };
             if answered.is_some_and(|answered| answered != *layer) {
                 break;
@@ -121,19 +121,10 @@ impl<'a> Index<'a> {
     #[inline(never)]
     fn tail_fits(&self, tail: u16, target: &Target, key: usize) -> bool {
         let rest = key.checked_sub(1).and_then(|key| target.rest.get(key..)).unwrap_or_default();
-        let tails = self.tails.get(usize::from(tail)..).unwrap_or_default();
-        for tail in tails.split_inclusive(|&byte| byte <= block::ALTERNATIVE) {
-            let Some((&end, tail)) = tail.split_last() else { return false };
-            let mut text: Vec<u8, { block::TAIL_MAX }> = Vec::new();
-            self.dictionary.unpack(tail, text.as_mut_view());
-            if glob::matches(&text, rest) {
-                return true;
-            }
-            if end != block::ALTERNATIVE {
-                return false;
-            }
-        }
-        false
+        let packed = texts(self.tails.get(tail.into()..).unwrap_or_default()).next().unwrap_or_default();
+        let mut tails: Vec<u8, { block::TAIL_MAX }> = Vec::new();
+        self.dictionary.unpack(packed, tails.as_mut_view());
+        tails.split(|&byte| byte == block::ALTERNATIVE).any(|tail| glob::matches(tail, rest))
     }
 
     /// Compares a key with the target, of which it shares `at` bytes and goes on with `added`: the order of the key,
@@ -230,15 +221,25 @@ impl Entries<'_> {
 /// of a front has several places, as many as its last word has, whatever the name.
 #[inline(never)]
 fn each_rest(mut front: &[u8], mut name: &[u8], visit: &mut dyn FnMut(&[u8])) {
-    let mut last_place = 0;
+    let mut is_behind_star = false;
     loop {
         let star = front.iter().position(|&byte| byte == b'*');
         let (word, more) = front.split_at_checked(star.unwrap_or(front.len())).unwrap_or_default();
-        let mut rests = (0..=last_place).filter_map(move |place| name.get(place..)?.strip_prefix(word));
-        if star.is_none() {
-            return rests.for_each(visit);
+        loop {
+            match name.strip_prefix(word) {
+                Some(rest) if star.is_some() => {
+                    name = rest;
+                    break;
+                }
+                Some(rest) => visit(rest),
+                None => {}
+            }
+            match name {
+                [_, rest @ ..] if is_behind_star => name = rest,
+                _ => return,
+            }
         }
-        let Some(rest) = rests.next() else { return };
-        (front, name, last_place) = (more.get(1..).unwrap_or_default(), rest, rest.len());
+        front = more.get(1..).unwrap_or_default();
+        is_behind_star = true;
     }
 }

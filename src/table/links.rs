@@ -1,7 +1,7 @@
 //! Load orders.
 
 use super::layout::{Section, list, module};
-use super::{ModuleId, Table, u16_at, u32_at};
+use super::{ModuleId, Table, texts, u16_at, u32_at};
 
 /// One element of a module's load order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub enum Link<'a> {
 pub(super) struct Links<'a> {
     own: ModuleId,
     links: &'a [u8],
+    left: u16,
     choices: &'a [u8],
 }
 
@@ -29,14 +30,15 @@ impl<'a> Links<'a> {
     #[inline(never)]
     pub(super) fn new(table: &Table<'a>, own: ModuleId, boot: bool) -> Self {
         let place = u32_at(table.record(own), module::LIST) as usize & PLACE;
-        let plan = table.section(Section::Lists).get(list::LINK * place..).unwrap_or_default();
-        let number = u16_at(plan, 0);
-        let (links, behind) = cut(plan, number >> list::COUNT_SHIFT);
-        let links = match boot && number & list::HAS_CLOSURE != 0 {
-            true => cut(behind, u16_at(behind, 0)).0,
-            false => links,
-        };
-        Links { own, links, choices: table.section(Section::Choices) }
+        let mut list = table.section(Section::Lists).get(list::LINK * place..).unwrap_or_default();
+        let number = u16_at(list, 0);
+        let mut left = number >> list::COUNT_SHIFT;
+        if boot && number & list::HAS_CLOSURE != 0 {
+            list = list.get(list::LINK * (1 + usize::from(left))..).unwrap_or_default();
+            left = u16_at(list, 0);
+        }
+        let links = list.get(list::LINK..).unwrap_or_default();
+        Links { own, links, left, choices: table.section(Section::Choices) }
     }
 }
 
@@ -45,24 +47,17 @@ impl<'a> Iterator for Links<'a> {
 
     #[inline(never)]
     fn next(&mut self) -> Option<Link<'a>> {
+        self.left = self.left.checked_sub(1)?;
         let (&link, rest) = self.links.split_first_chunk()?;
         self.links = rest;
         let link = u16::from_le_bytes(link);
         let number = link & list::NUMBER;
         Some(match link {
             list::OWN => Link::Module { module: self.own, soft: false },
-            _ if link & list::CHOICE != 0 => {
-                Link::Choice(self.choices.split(|&byte| byte == 0).nth(number.into()).unwrap_or_default())
-            }
+            _ if link & list::CHOICE != 0 => Link::Choice(texts(self.choices).nth(number.into()).unwrap_or_default()),
             _ => Link::Module { module: ModuleId(number), soft: link & list::SOFT != 0 },
         })
     }
-}
-
-/// The links of a list that holds so many, and what stands behind it.
-fn cut(list: &[u8], count: u16) -> (&[u8], &[u8]) {
-    let links = list.get(list::LINK..).unwrap_or_default();
-    links.split_at_checked(list::LINK * usize::from(count)).unwrap_or_default()
 }
 
 /// The bits of a place, read as 32.

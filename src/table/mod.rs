@@ -244,6 +244,11 @@ pub fn fold(bytes: &[u8]) -> u64 {
     step(step(state, u64::from_le_bytes(last)), 0)
 }
 
+/// Texts that end in NUL each.
+fn texts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == 0)
+}
+
 /// The little-endian number at `at`, or 0 where the bytes end before it.
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes))

@@ -17,12 +17,12 @@ impl<'a> Dictionary<'a> {
         slots.get(usize::from(code)).and_then(|[length, piece @ ..]| piece.get(..(*length).into())).unwrap_or_default()
     }
 
-    /// Adds the text to `to`, as much of it as fits.
+    /// Adds the text to `to`, but for pieces that do not fit.
     #[inline(never)]
     pub(super) fn unpack(&self, packed: &'a [u8], to: &mut VecView<u8>) {
         // A slot is short: this ends soon, whatever the dictionary says.
-        for &byte in packed.iter().flat_map(|byte| self.piece(byte)) {
-            let _ = to.push(byte);
+        for byte in packed {
+            let _ = to.extend_from_slice(self.piece(byte));
         }
     }
 }

@@ -49,8 +49,7 @@ impl Index {
         let before = [&[][..]].into_iter().chain(self.entries.iter().map(|entry| entry.key.as_slice()));
         let added =
             self.entries.iter().zip(before).map(|(entry, before)| &entry.key[shared(&entry.key, before).max(1)..]);
-        // No piece may hold what stands between alternatives, which are told apart before they are unpacked.
-        added.chain(self.tails.iter().flat_map(|tail| tail.split(|&byte| byte == block::ALTERNATIVE)))
+        added.chain(self.tails.iter().map(Vec::as_slice))
     }
 
     /// Writes the sections of the index and, for each of so many modules, which block holds its name.
