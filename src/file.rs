@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{self, Access, CWD, Mode, OFlags, RawDir, readlinkat_raw};
+use rustix::fs::{self, Access, CWD, Mode, OFlags, RawDir, RawDirEntry, readlinkat_raw};
 use rustix::io::{self, Errno};
 
 use crate::sys::Buffer;
@@ -70,7 +70,7 @@ pub fn write(path: &CStr, value: &[u8]) {
 /// Where a symbolic link leads; nowhere if it is none, or longer than the buffer.
 pub fn link<'b>(path: &CStr, buffer: &'b mut [u8; LINK]) -> &'b [u8] {
     let length = readlinkat_raw(CWD, path, &mut buffer[..]).unwrap_or(0);
-    if length < LINK { &buffer[..length] } else { b"" }
+    buffer.get(..length).filter(|link| link.len() < LINK).unwrap_or_default()
 }
 
 /// Whether there is something at this path.
@@ -81,13 +81,24 @@ pub fn exists(path: &CStr) -> bool {
 /// Calls `visit` for each name in a directory, in the kernel's order, until it returns false. A directory that cannot
 /// be read has no names.
 pub fn list(path: &CStr, visit: &mut dyn FnMut(&[u8]) -> bool) {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(directory) = fs::openat(CWD, path, flags, Mode::empty()) else { return };
+    if let Ok(directory) = open_directory(path) {
+        entries(&directory, &mut |entry| visit(entry.file_name().to_bytes()));
+    }
+}
+
+/// Opens a directory.
+#[inline(never)]
+pub fn open_directory(path: &CStr) -> io::Result<OwnedFd> {
+    fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Calls `visit` for each entry of a directory but itself and its parent, in the kernel's order, until it returns false.
+#[inline(never)]
+pub fn entries(directory: &OwnedFd, visit: &mut dyn FnMut(&RawDirEntry) -> bool) {
     let mut buffer = [core::mem::MaybeUninit::uninit(); DIRECTORY_BUFFER];
-    let mut entries = RawDir::new(&directory, &mut buffer);
+    let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(Ok(entry)) = entries.next() {
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." && !visit(name) {
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") && !visit(&entry) {
             return;
         }
     }

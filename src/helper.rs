@@ -15,6 +15,7 @@ use crate::module::{Answer, Loading, Modules};
 use crate::report::{Level, Line, Log};
 use crate::store::{self, Store};
 use crate::sys::{Arguments, interrupt_every, now, sleep};
+use crate::text::split;
 
 /// The program as the kernel calls it, as far as the image has a say in it.
 const MODPROBE: &[u8] = b"/sbin/modprobe";
@@ -128,7 +129,7 @@ pub fn tell(level: Level, log: &mut Log) {
     let mut line = Line::new();
     line.push_number(count as u64);
     line.push(b" requests of the kernel had no answer:");
-    for name in names.split(|&byte| byte == b'\n') {
+    for name in split(names, b'\n') {
         line.push(b" ");
         line.push(name);
     }

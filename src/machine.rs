@@ -18,6 +18,7 @@ use crate::root::superblock::FsKind;
 use crate::root::{self, Finder, RootSpec};
 use crate::sys::{self, Buffer, lock_byte};
 use crate::table::{ModuleId, fold};
+use crate::text::{split, split_once};
 
 /// What the kernel has of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,9 +177,8 @@ impl Machine for Running<'_> {
     #[inline(never)]
     fn evidence(&self, errno: Errno, visit: &mut dyn FnMut(&[u8])) {
         if let Some(kmsg) = &self.kmsg {
-            for record in file::read_on(kmsg, &mut [0; LOG]).split(|&byte| byte == b'\n') {
-                let head = record.iter().take_while(|&&byte| byte != b';').count();
-                visit(record.get(head + 1..).unwrap_or_default());
+            for record in split(file::read_on(kmsg, &mut [0; LOG]), b'\n') {
+                visit(split_once(record, b';').map_or(b"", |(_, line)| line));
             }
         }
         if matches!(errno, Errno::PERM | Errno::ACCESS) {
