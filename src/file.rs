@@ -45,9 +45,14 @@ pub fn read_on<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> &'b [u8] {
 }
 
 /// Opens a file for reading.
-#[inline(never)]
 pub fn open(path: &CStr) -> io::Result<OwnedFd> {
-    fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    open_as(path, OFlags::RDONLY)
+}
+
+/// Opens a file in this way, for this program alone; one that is created is everybody's to read.
+#[inline(never)]
+pub fn open_as(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+    fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))
 }
 
 /// Reads all of a file, up to [`WHOLE`] of one that does not tell its size, as those of /proc do not.
@@ -62,7 +67,7 @@ pub fn whole(path: &CStr) -> io::Result<Buffer> {
 
 /// Writes to a setting of the kernel; one that is not there, or may not be changed, stays as it is.
 pub fn write(path: &CStr, value: &[u8]) {
-    if let Ok(file) = fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+    if let Ok(file) = open_as(path, OFlags::WRONLY) {
         let _ = io::write(&file, value);
     }
 }
@@ -87,9 +92,8 @@ pub fn list(path: &CStr, visit: &mut dyn FnMut(&[u8]) -> bool) {
 }
 
 /// Opens a directory.
-#[inline(never)]
 pub fn open_directory(path: &CStr) -> io::Result<OwnedFd> {
-    fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    open_as(path, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 /// Calls `visit` for each entry of a directory but itself and its parent, in the kernel's order, until it returns false.

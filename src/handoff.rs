@@ -162,7 +162,7 @@ fn delete_below(directory: &OwnedFd, depth: u32) {
 
 /// Standard input, output and error are the console of the initramfs until now, whose node is gone.
 fn reopen_console() {
-    if let Ok(console) = fs::open(c"/dev/console", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()) {
+    if let Ok(console) = file::open_as(c"/dev/console", OFlags::RDWR | OFlags::NOCTTY) {
         let _ = dup2_stdin(&console);
         let _ = dup2_stdout(&console);
         let _ = dup2_stderr(&console);

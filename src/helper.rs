@@ -74,8 +74,7 @@ fn load(name: &[u8], claims: Option<BorrowedFd>, log: &mut Log) -> Answer {
 
 fn open_unanswered() -> Option<OwnedFd> {
     let _ = fs::mkdir(c"/run/modstrap", Mode::from_raw_mode(0o755));
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-    let file = fs::open(UNANSWERED, flags, Mode::from_raw_mode(0o644)).ok()?;
+    let file = file::open_as(UNANSWERED, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND).ok()?;
     let _ = flock(&file, FlockOperation::LockShared);
     Some(file)
 }
@@ -103,7 +102,7 @@ impl Requests {
 
     /// Waits for requests that are being answered, tells what nobody answered, and has the kernel ask whom it was to.
     pub fn end(self, log: &mut Log) {
-        if let Ok(file) = fs::open(UNANSWERED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        if let Ok(file) = file::open(UNANSWERED) {
             let end = now() + PATIENCE;
             while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && now() < end {
                 sleep(5);

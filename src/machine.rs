@@ -131,8 +131,7 @@ impl<'a> Running<'a> {
     /// The machine, the blob file of the modules that it may get, and the file in which those who load modules at the
     /// same time claim them, a byte for each.
     pub fn new(blobs: &'a [u8], claims: Option<BorrowedFd<'a>>) -> Self {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let kmsg = fs::open(c"/dev/kmsg", flags, Mode::empty()).ok();
+        let kmsg = file::open_as(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).ok();
         Running { blobs, claims, kmsg, events: None, finder: Finder::default() }
     }
 }
