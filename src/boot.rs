@@ -7,7 +7,7 @@ use rustix::process::getpid;
 use crate::cmdline::{COMMAND_LINE, CommandLine, OnFail};
 use crate::device::{Stage, load_next_driver};
 use crate::failure::{self, Failure, Problem};
-use crate::file::{self, Path};
+use crate::file;
 use crate::handoff;
 use crate::helper::Requests;
 use crate::kernel;
@@ -15,10 +15,10 @@ use crate::machine::{Machine, Running};
 use crate::module::{Loading, Modules};
 use crate::report::{Level, Log};
 use crate::root::{Pace, RootSpec, Search};
+use crate::store;
 use crate::sys::{FileMap, Program};
 use crate::table::Table;
 use crate::table::layout::{BLOBS_PATH, TABLE_PATH};
-use crate::text::Text;
 
 /// Boots: becomes the real init, or says why not and ends as the user chose.
 pub fn boot(mut program: Program) -> ! {
@@ -36,14 +36,11 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
     handoff::mount_kernel_file_systems(log)?;
     log.open();
 
-    let mut words = [0; COMMAND_LINE];
-    let words = file::read(c"/proc/cmdline", &mut words);
     // Known before the table is, so that a damaged table ends as the user chose.
-    *on_fail = CommandLine::parse(words).on_fail;
+    *on_fail = CommandLine::parse(file::read(c"/proc/cmdline", &mut [0; COMMAND_LINE])).on_fail;
     let table_file = image_file(TABLE_PATH, log)?;
     let table = Table::open(&table_file).map_err(|damage| log.fail(damage.into(), TABLE_PATH.as_bytes()))?;
-    // The last of several equal words counts: the machine's own come behind the image's.
-    let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
+    let words = store::words(&table);
     let cmdline = CommandLine::parse(words.as_bytes());
     *on_fail = cmdline.on_fail;
     if let Some(word) = cmdline.odd {
@@ -84,6 +81,5 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
 }
 
 fn image_file(path: &str, log: &mut Log) -> Result<FileMap, Failure> {
-    FileMap::open(Path::of(&[path.as_bytes()]).as_c_str())
-        .map_err(|errno| log.fail_as(Problem::ImageFile, path.as_bytes(), b"", Some(errno)))
+    store::map(b"", path).map_err(|errno| log.fail_as(Problem::ImageFile, path.as_bytes(), b"", Some(errno)))
 }

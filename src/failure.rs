@@ -16,6 +16,7 @@ use crate::report::{Level, Line, Log, push_errno, push_sentence};
 use crate::root::mount::MOUNT_POINT;
 use crate::sys::{Program, console, exit};
 use crate::table::{Damage, glob};
+use crate::text::entries;
 
 /// What kind of problem ends a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,7 @@ cannot hand over to %";
 
     /// The sentence for it.
     fn pattern(self) -> &'static [u8] {
-        Self::PATTERNS.split(|&byte| byte == 0).nth(self as usize).unwrap_or_default()
+        entries(Self::PATTERNS).nth(self as usize).unwrap_or_default()
     }
 }
 
@@ -163,7 +164,7 @@ const WAYS_TO_A_DISK: &[u8] = b"virtio:*\0usb:*\0scsi:*\0nvme*\0mmc:*\0vmbus:*\0
     pci:*bc0[01]*\0pci:*bc0C03*\0pci:*bc0805*";
 
 fn may_lead_to_a_disk(modalias: &[u8]) -> bool {
-    WAYS_TO_A_DISK.split(|&byte| byte == 0).any(|pattern| glob::matches(pattern, modalias))
+    entries(WAYS_TO_A_DISK).any(|pattern| glob::matches(pattern, modalias))
 }
 
 /// Says why, as the last line, and ends.
@@ -195,7 +196,7 @@ fn start_shell(program: &mut Program, log: &mut Log) {
     let _ = setsid();
     program.drop_arguments();
     let _ = ioctl_tiocsctty(console());
-    for shell in [c"/bin/sh", c"/usr/bin/sh", c"/bin/bash", c"/sbin/sh"] {
+    for shell in &[c"/bin/sh", c"/usr/bin/sh", c"/bin/bash", c"/sbin/sh"] {
         program.become_other(shell);
     }
     log.say(Level::Error, &[b"the image has no shell: build it with --file SHELL:/bin/sh"]);

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{self, Access, CWD, Mode, OFlags, RawDir, readlinkat_raw};
+use rustix::fs::{self, Access, CWD, Mode, OFlags, RawDir, RawDirEntry, readlinkat_raw};
 use rustix::io::{self, Errno};
 
 use crate::sys::Buffer;
@@ -45,9 +45,14 @@ pub fn read_on<'b>(file: &OwnedFd, buffer: &'b mut [u8]) -> &'b [u8] {
 }
 
 /// Opens a file for reading.
-#[inline(never)]
 pub fn open(path: &CStr) -> io::Result<OwnedFd> {
-    fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    open_as(path, OFlags::RDONLY)
+}
+
+/// Opens a file in this way, for this program alone; one that is created is everybody's to read.
+#[inline(never)]
+pub fn open_as(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+    fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))
 }
 
 /// Reads all of a file, up to [`WHOLE`] of one that does not tell its size, as those of /proc do not.
@@ -62,7 +67,7 @@ pub fn whole(path: &CStr) -> io::Result<Buffer> {
 
 /// Writes to a setting of the kernel; one that is not there, or may not be changed, stays as it is.
 pub fn write(path: &CStr, value: &[u8]) {
-    if let Ok(file) = fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+    if let Ok(file) = open_as(path, OFlags::WRONLY) {
         let _ = io::write(&file, value);
     }
 }
@@ -70,7 +75,7 @@ pub fn write(path: &CStr, value: &[u8]) {
 /// Where a symbolic link leads; nowhere if it is none, or longer than the buffer.
 pub fn link<'b>(path: &CStr, buffer: &'b mut [u8; LINK]) -> &'b [u8] {
     let length = readlinkat_raw(CWD, path, &mut buffer[..]).unwrap_or(0);
-    if length < LINK { &buffer[..length] } else { b"" }
+    buffer.get(..length).filter(|link| link.len() < LINK).unwrap_or_default()
 }
 
 /// Whether there is something at this path.
@@ -81,13 +86,23 @@ pub fn exists(path: &CStr) -> bool {
 /// Calls `visit` for each name in a directory, in the kernel's order, until it returns false. A directory that cannot
 /// be read has no names.
 pub fn list(path: &CStr, visit: &mut dyn FnMut(&[u8]) -> bool) {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(directory) = fs::openat(CWD, path, flags, Mode::empty()) else { return };
+    if let Ok(directory) = open_directory(path) {
+        entries(&directory, &mut |entry| visit(entry.file_name().to_bytes()));
+    }
+}
+
+/// Opens a directory.
+pub fn open_directory(path: &CStr) -> io::Result<OwnedFd> {
+    open_as(path, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+/// Calls `visit` for each entry of a directory but itself and its parent, in the kernel's order, until it returns false.
+#[inline(never)]
+pub fn entries(directory: &OwnedFd, visit: &mut dyn FnMut(&RawDirEntry) -> bool) {
     let mut buffer = [core::mem::MaybeUninit::uninit(); DIRECTORY_BUFFER];
-    let mut entries = RawDir::new(&directory, &mut buffer);
+    let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(Ok(entry)) = entries.next() {
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." && !visit(name) {
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") && !visit(&entry) {
             return;
         }
     }

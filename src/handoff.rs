@@ -1,10 +1,9 @@
 //! The first thing and the last: mounting the kernel's file systems, and leaving the initramfs for the real init.
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fd::OwnedFd;
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
 use rustix::process::{chdir, chroot, pivot_root};
@@ -12,7 +11,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::cmdline::CommandLine;
 use crate::failure::{Failure, Problem};
-use crate::file::Path;
+use crate::file::{self, Path, open_directory};
 use crate::report::Log;
 use crate::root::mount::MOUNT_POINT;
 use crate::sys::Program;
@@ -32,7 +31,7 @@ const KERNEL_MOUNTS: [(&CStr, &CStr, &CStr, MountFlags, &CStr); 4] = {
 /// Mounts the kernel's file systems; one that the kernel has mounted itself is fine.
 #[inline(never)]
 pub fn mount_kernel_file_systems(log: &mut Log) -> Result<(), Failure> {
-    for (place, _, kind, flags, options) in KERNEL_MOUNTS {
+    for &(place, _, kind, flags, options) in &KERNEL_MOUNTS {
         let _ = fs::mkdir(place, Mode::from_raw_mode(0o755));
         match mount(kind, place, kind, flags, options) {
             Ok(()) | Err(Errno::BUSY) => {}
@@ -57,7 +56,7 @@ pub fn find_init(cmdline: &CommandLine, log: &mut Log) -> Result<Path, Failure> 
             Err(errno) => Err(failure(Problem::NoSuchInit, asked, Some(errno))),
         };
     }
-    let found = INITS.into_iter().find(|path| executable(&directory, path).is_ok());
+    let found = INITS.iter().find(|path| executable(&directory, path).is_ok());
     found.map(|path| Path::of(&[path.to_bytes()])).ok_or_else(|| failure(Problem::NoInit, b"", None))
 }
 
@@ -79,7 +78,7 @@ pub fn hand_off(program: &mut Program, init: &Path, cmdline: &CommandLine, log: 
             reopen_console();
             let errno = program.become_other(init.as_c_str());
             if cmdline.init.is_none() {
-                for init in INITS {
+                for init in &INITS {
                     program.become_other(init);
                 }
             }
@@ -96,7 +95,7 @@ type Misstep = (&'static [u8], Errno);
 fn switch_root() -> Result<(), Misstep> {
     let old_root = open_directory(c"/").map_err(|errno| (&b"the initramfs"[..], errno))?;
     check_is_initramfs(&old_root)?;
-    for (place, new_place, ..) in KERNEL_MOUNTS {
+    for &(place, new_place, ..) in &KERNEL_MOUNTS {
         // A root without such a directory does without; the mount must not stay behind, though.
         if mount_move(place, new_place).is_err() {
             let _ = unmount(place, UnmountFlags::DETACH);
@@ -143,37 +142,29 @@ const DEPTH: u32 = 32;
 /// Deletes all that a directory of the initramfs holds, without leaving its file system.
 fn delete_below(directory: &OwnedFd, depth: u32) {
     let Ok(device) = fs::fstat(directory).map(|status| status.st_dev) else { return };
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut entries = RawDir::new(directory.as_fd(), &mut buffer);
-    while let Some(Ok(entry)) = entries.next() {
+    file::entries(directory, &mut |entry| {
         let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
+        let mut kind = AtFlags::empty();
+        if entry.file_type() == FileType::Directory {
+            kind = AtFlags::REMOVEDIR;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            if let Ok(inner) = fs::openat(directory, name, flags, Mode::empty())
+                && depth < DEPTH
+                && fs::fstat(&inner).is_ok_and(|status| status.st_dev == device)
+            {
+                delete_below(&inner, depth + 1);
+            }
         }
-        if entry.file_type() != FileType::Directory {
-            let _ = fs::unlinkat(directory, name, AtFlags::empty());
-            continue;
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Ok(inner) = fs::openat(directory, name, flags, Mode::empty())
-            && depth < DEPTH
-            && fs::fstat(&inner).is_ok_and(|status| status.st_dev == device)
-        {
-            delete_below(&inner, depth + 1);
-        }
-        let _ = fs::unlinkat(directory, name, AtFlags::REMOVEDIR);
-    }
+        let _ = fs::unlinkat(directory, name, kind);
+        true
+    });
 }
 
 /// Standard input, output and error are the console of the initramfs until now, whose node is gone.
 fn reopen_console() {
-    if let Ok(console) = fs::open(c"/dev/console", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()) {
+    if let Ok(console) = file::open_as(c"/dev/console", OFlags::RDWR | OFlags::NOCTTY) {
         let _ = dup2_stdin(&console);
         let _ = dup2_stdout(&console);
         let _ = dup2_stderr(&console);
     }
-}
-
-fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
-    fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }

@@ -15,6 +15,7 @@ use crate::module::{Answer, Loading, Modules};
 use crate::report::{Level, Line, Log};
 use crate::store::{self, Store};
 use crate::sys::{Arguments, interrupt_every, now, sleep};
+use crate::text::split;
 
 /// The program as the kernel calls it, as far as the image has a say in it.
 const MODPROBE: &[u8] = b"/sbin/modprobe";
@@ -73,8 +74,7 @@ fn load(name: &[u8], claims: Option<BorrowedFd>, log: &mut Log) -> Answer {
 
 fn open_unanswered() -> Option<OwnedFd> {
     let _ = fs::mkdir(c"/run/modstrap", Mode::from_raw_mode(0o755));
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-    let file = fs::open(UNANSWERED, flags, Mode::from_raw_mode(0o644)).ok()?;
+    let file = file::open_as(UNANSWERED, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND).ok()?;
     let _ = flock(&file, FlockOperation::LockShared);
     Some(file)
 }
@@ -102,7 +102,7 @@ impl Requests {
 
     /// Waits for requests that are being answered, tells what nobody answered, and has the kernel ask whom it was to.
     pub fn end(self, log: &mut Log) {
-        if let Ok(file) = fs::open(UNANSWERED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        if let Ok(file) = file::open(UNANSWERED) {
             let end = now() + PATIENCE;
             while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && now() < end {
                 sleep(5);
@@ -128,7 +128,7 @@ pub fn tell(level: Level, log: &mut Log) {
     let mut line = Line::new();
     line.push_number(count as u64);
     line.push(b" requests of the kernel had no answer:");
-    for name in names.split(|&byte| byte == b'\n') {
+    for name in split(names, b'\n') {
         line.push(b" ");
         line.push(name);
     }

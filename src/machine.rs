@@ -18,6 +18,7 @@ use crate::root::superblock::FsKind;
 use crate::root::{self, Finder, RootSpec};
 use crate::sys::{self, Buffer, lock_byte};
 use crate::table::{ModuleId, fold};
+use crate::text::{split, split_once};
 
 /// What the kernel has of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,8 +131,7 @@ impl<'a> Running<'a> {
     /// The machine, the blob file of the modules that it may get, and the file in which those who load modules at the
     /// same time claim them, a byte for each.
     pub fn new(blobs: &'a [u8], claims: Option<BorrowedFd<'a>>) -> Self {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let kmsg = fs::open(c"/dev/kmsg", flags, Mode::empty()).ok();
+        let kmsg = file::open_as(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).ok();
         Running { blobs, claims, kmsg, events: None, finder: Finder::default() }
     }
 }
@@ -176,9 +176,8 @@ impl Machine for Running<'_> {
     #[inline(never)]
     fn evidence(&self, errno: Errno, visit: &mut dyn FnMut(&[u8])) {
         if let Some(kmsg) = &self.kmsg {
-            for record in file::read_on(kmsg, &mut [0; LOG]).split(|&byte| byte == b'\n') {
-                let head = record.iter().take_while(|&&byte| byte != b';').count();
-                visit(record.get(head + 1..).unwrap_or_default());
+            for record in split(file::read_on(kmsg, &mut [0; LOG]), b'\n') {
+                visit(split_once(record, b';').map_or(b"", |(_, line)| line));
             }
         }
         if matches!(errno, Errno::PERM | Errno::ACCESS) {

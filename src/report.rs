@@ -1,7 +1,7 @@
 //! What happened: lines in the kernel log, and the kernel's error numbers in words.
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::{self, Errno};
 
 use crate::file;
@@ -63,7 +63,7 @@ impl Log {
         let is_off = file::read(c"/proc/sys/kernel/printk_devkmsg", &mut buffer).starts_with(b"off");
         self.lines = 0;
         self.target = Target::Console;
-        if !is_off && let Ok(file) = fs::open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        if !is_off && let Ok(file) = file::open_as(c"/dev/kmsg", OFlags::WRONLY) {
             self.target = Target::Kernel(file);
         }
     }

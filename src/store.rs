@@ -1,5 +1,5 @@
-//! The module store: the table and the blobs of an image, in the initramfs or below another root, for whoever is asked
-//! for a module and not for a boot: the kernel's helper, and the tools.
+//! The module store: the table and the blobs of an image, in the initramfs or below another root. Whoever is asked for a
+//! module and not for a boot, the kernel's helper and the tools, opens it as a whole.
 
 use rustix::io::{self, Errno};
 
@@ -24,13 +24,23 @@ pub struct Store<'a> {
 /// version, is `EBADMSG`.
 #[inline(never)]
 pub fn open(root: &[u8], work: &mut dyn FnMut(Store)) -> io::Result<()> {
-    let map = |path: &str| FileMap::open(Path::of(&[root, path.as_bytes()]).as_c_str());
-    let (table, blobs) = (map(TABLE_PATH)?, map(BLOBS_PATH)?);
+    let (table, blobs) = (map(root, TABLE_PATH)?, map(root, BLOBS_PATH)?);
     let table = Table::view(&table).map_err(|_| Errno::BADMSG)?;
-    let mut words = [0; COMMAND_LINE];
-    let words = file::read(c"/proc/cmdline", &mut words);
-    let words = Text::<{ 2 * COMMAND_LINE }>::of(&[table.cmdline(), b" ", words]);
+    let words = words(&table);
     let cmdline = CommandLine::parse(words.as_bytes());
     work(Store { table: &table, cmdline: &cmdline, blobs: &blobs });
     Ok(())
+}
+
+/// Maps a file of the store below a directory.
+#[inline(never)]
+pub fn map(root: &[u8], path: &str) -> io::Result<FileMap> {
+    FileMap::open(Path::of(&[root, path.as_bytes()]).as_c_str())
+}
+
+/// The command line of the running kernel, behind that of the image: the last of several equal words counts.
+#[inline(never)]
+pub fn words(table: &Table) -> Text<{ 2 * COMMAND_LINE }> {
+    let mut words = [0; COMMAND_LINE];
+    Text::of(&[table.cmdline(), b" ", file::read(c"/proc/cmdline", &mut words)])
 }

@@ -91,9 +91,39 @@ fn append_number(bytes: &mut VecView<u8>, number: u64) {
     append(bytes, Decimal::new(number).as_bytes());
 }
 
+/// What stands before the first `separator`, and what behind it.
+#[inline(never)]
+pub fn split_once(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&byte| byte == separator)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// The parts of a text between separators. The slice's own way stands anew in the code at each of its uses.
+pub fn split(text: &[u8], separator: u8) -> Split<'_> {
+    Split { rest: Some(text), separator }
+}
+
+/// See [`split`].
+pub struct Split<'a> {
+    rest: Option<&'a [u8]>,
+    separator: u8,
+}
+
+impl<'a> Iterator for Split<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let text = self.rest.take()?;
+        let Some((part, rest)) = split_once(text, self.separator) else { return Some(text) };
+        self.rest = Some(rest);
+        Some(part)
+    }
+}
+
 /// The entries of a list, which end in NULs.
-pub fn entries(list: &'static [u8]) -> impl Iterator<Item = &'static [u8]> {
-    list.split(|&byte| byte == 0)
+pub fn entries(list: &'static [u8]) -> Split<'static> {
+    split(list, 0)
 }
 
 /// The entry of a list that a number marks: entries are a byte with the number, a text and a NUL. Where none has the

@@ -4,7 +4,7 @@
 
 mod words;
 
-use crate::text::{parse_number, place};
+use crate::text::{parse_number, place, split};
 
 pub use words::{Parameter, Word, Words, same_name, unquoted};
 
@@ -123,7 +123,7 @@ impl<'a> CommandLine<'a> {
     /// What keeps the module out whatever asks for it, if anything does: the word and its verb.
     pub fn masks(&self, module: &[u8]) -> Option<&'static [u8]> {
         // The kernel takes names literally.
-        if self.module_blacklist.split(|&byte| byte == b',').any(|name| name == module) {
+        if split(self.module_blacklist, b',').any(|name| name == module) {
             Some(b"module_blacklist= forbids")
         } else if self.masks && self.lists(b"modstrap.mask", module) {
             Some(b"modstrap.mask= masks")
@@ -141,7 +141,7 @@ impl<'a> CommandLine<'a> {
     #[inline(never)]
     fn lists(&self, key: &[u8], module: &[u8]) -> bool {
         let names = |word: Word<'a>| if word.key == key { word.value.unwrap_or_default() } else { b"" };
-        self.words().any(|word| names(word).split(|&byte| byte == b',').any(|name| same_name(name, module)))
+        self.words().any(|word| split(names(word), b',').any(|name| same_name(name, module)))
     }
 
     #[inline(never)]

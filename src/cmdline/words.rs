@@ -4,6 +4,7 @@
 //! words are parameters of modules, and what the kernel is handed of their quotes, is kmod's rule.
 
 use crate::table::glob;
+use crate::text::{split, split_once};
 
 /// One word: `key` or `key=value`, its quotes taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl<'a> Word<'a> {
     /// the whole word, which GRUB puts there, belongs to one behind the value, it moves to the value.
     #[inline(never)]
     pub fn parameter_of(&self, module: &[u8]) -> Option<Parameter<'a>> {
-        let mut parts = self.key.split(|&byte| byte == b'.');
+        let mut parts = split(self.key, b'.');
         let (name, key) = (parts.next()?, parts.next()?);
         let is_foul = key.is_empty() || parts.next().is_some() || glob::matches(b"*[\" \t-\r]*", key);
         let quotes = self.text.iter().filter(|&&byte| byte == b'"').count();
@@ -72,9 +73,11 @@ impl<'a> Iterator for Words<'a> {
         }
         // A quote before the key belongs to one behind the value.
         let word = unquoted(text);
-        let equals = word.iter().position(|&byte| byte == b'=');
-        let (key, value) = word.split_at_checked(equals.unwrap_or(word.len()))?;
-        Some(Word { key, value: value.get(1..).map(unquoted), text })
+        let (key, value) = match split_once(word, b'=') {
+            Some((key, value)) => (key, Some(unquoted(value))),
+            None => (word, None),
+        };
+        Some(Word { key, value, text })
     }
 }
 

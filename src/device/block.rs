@@ -4,7 +4,6 @@ use core::fmt;
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom};
 use rustix::fd::OwnedFd;
-use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 
 use crate::file::{self, Path};
@@ -129,7 +128,7 @@ impl Disk {
     /// Opens it for reading.
     #[inline(never)]
     fn open(&self) -> io::Result<BlockFile> {
-        let file = fs::open(self.node().as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let file = file::open(self.node().as_c_str())?;
         let sectors = self.number_in(b"size").unwrap_or(0);
         Ok(BlockFile { file, at: 0, length: sectors.saturating_mul(SECTOR) })
     }

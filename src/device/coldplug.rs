@@ -10,7 +10,7 @@ use crate::module::Modules;
 use crate::report::Log;
 use crate::root::RootSpec;
 use crate::table::{Class, Disks, Module, ModuleId, Name, Step, glob};
-use crate::text::{Text, place};
+use crate::text::{Text, place, split};
 
 /// The kernel's buffer for all variables of one event (include/linux/kobject.h, `UEVENT_BUFFER_SIZE`).
 const VARIABLES: usize = 2048;
@@ -153,7 +153,7 @@ pub fn undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
             let length = file::read(device.as_c_str(), &mut variables).len();
             let variables = variables.get_mut(..length).unwrap_or_default();
             let is_end = |byte: &u8| *byte == b'\n';
-            if !variables.split(is_end).any(|line| line.starts_with(b"DRIVER=")) {
+            if !split(variables, b'\n').any(|line| line.starts_with(b"DRIVER=")) {
                 for line in variables.split_mut(is_end).filter(|line| line.starts_with(MODALIAS)) {
                     let (_, modalias) = line.split_at_mut(MODALIAS.len());
                     glob::normalise(modalias);

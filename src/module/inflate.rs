@@ -27,7 +27,7 @@ pub fn inflate(packed: &[u8], image: &mut [u8]) -> Result<(), Corrupt> {
     let mut distances = Code::new();
     let mut filled = 0;
     loop {
-        bits.refill();
+        bits.refill_slowly();
         let is_last = bits.take(1) == 1;
         match bits.take(2) {
             0 => filled = stored(&mut bits, image, filled)?,
@@ -55,7 +55,7 @@ pub fn inflate(packed: &[u8], image: &mut [u8]) -> Result<(), Corrupt> {
 /// A block of bytes as they are.
 fn stored(bits: &mut Bits, image: &mut [u8], filled: usize) -> Result<usize, Corrupt> {
     bits.take(bits.count % 8);
-    bits.refill();
+    bits.refill_slowly();
     let (length, complement) = (bits.take(16), bits.take(16));
     if length ^ complement != 0xffff {
         return Err(Corrupt);
@@ -161,7 +161,7 @@ fn read_codes(bits: &mut Bits, literals: &mut Code<SYMBOLS>, distances: &mut Cod
     let order_count = bits.take(4) as usize + 4;
     let mut lengths = [0; SYMBOLS + DISTANCES];
     for &symbol in ORDER.iter().take(order_count) {
-        bits.refill();
+        bits.refill_slowly();
         lengths[usize::from(symbol)] = bits.take(3) as u8;
     }
     // The code of the lengths is held for a moment where that of the literals will be.
@@ -170,7 +170,7 @@ fn read_codes(bits: &mut Bits, literals: &mut Code<SYMBOLS>, distances: &mut Cod
     let count = literal_count + distance_count;
     let mut at = 0;
     while at < count {
-        bits.refill();
+        bits.refill_slowly();
         let symbol = literals.decode(bits)?;
         let (length, repeat) = match symbol {
             16 => (*lengths.get(at.wrapping_sub(1)).ok_or(Corrupt)?, 3 + bits.take(2)),
@@ -305,6 +305,12 @@ impl Bits<'_> {
         self.buffer |= word << self.count;
         self.at += (63 - self.count as usize) >> 3;
         self.count |= 56;
+    }
+
+    /// The same, for where it need not be fast: one copy of the code.
+    #[inline(never)]
+    fn refill_slowly(&mut self) {
+        self.refill();
     }
 
     #[inline(never)]

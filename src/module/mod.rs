@@ -119,6 +119,7 @@ pub struct Modules<'a, M> {
 
 impl<'a, M: Machine> Modules<'a, M> {
     /// The modules of a table; none is loaded yet.
+    #[inline(never)]
     pub fn new(table: &'a Table<'a>, cmdline: &'a CommandLine<'a>, machine: M, loading: Loading<'a>) -> Self {
         Modules {
             table,

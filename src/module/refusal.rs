@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use crate::file::Path;
 use crate::report::{Line, push_errno, push_number, push_sentence};
 use crate::table::{Name, Table, glob};
-use crate::text::entries;
+use crate::text::{entries, split};
 
 /// Patterns of lines, and behind them, marked by a `\x01`, what such lines mean; the meaning that stands first counts
 /// most. The line follows where a meaning has `%`.
@@ -51,7 +51,7 @@ pub fn push_refusal(line: &mut Line, name: &[u8], errno: Errno, table: &Table, e
     let mut subject = found.text.as_bytes();
     let mut provider = Name::of(&[b"nothing that is loaded"]);
     if found.place == UNKNOWN_SYMBOL {
-        subject = subject.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
+        subject = split(subject, b' ').nth(2).unwrap_or_default();
         // Only images whose modules were not proven to link tell which module exports what.
         if let Some(module) = table.find(Path::of(&[b"symbol:", subject]).as_bytes()) {
             provider = table.name(module);

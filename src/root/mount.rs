@@ -11,7 +11,7 @@ use crate::file::Path;
 use crate::machine::Machine;
 use crate::module::{Answer, Modules};
 use crate::report::{Level, Line, Log};
-use crate::text::place;
+use crate::text::{place, split};
 
 /// Where the root is mounted before it becomes the root.
 pub const MOUNT_POINT: &core::ffi::CStr = c"/root";
@@ -59,7 +59,7 @@ fn first_that_mounts(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
-    let mut kinds = kinds.split(|&byte| byte == b',').filter(|kind| !kind.is_empty());
+    let mut kinds = split(kinds, b',').filter(|kind| !kind.is_empty());
     let mut mounted = Err(log.fail(Problem::Unrecognised, source.as_bytes()));
     while mounted.is_err()
         && let Some(kind) = kinds.next()
@@ -175,7 +175,7 @@ const FLAGS: [MountFlags; 11] = [
 fn options(cmdline: &CommandLine, needed: &[u8]) -> (MountFlags, Options) {
     let mut flags = if cmdline.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     let mut options = Options::of(&[needed]);
-    for word in cmdline.root_flags.split(|&byte| byte == b',').filter(|word| !word.is_empty()) {
+    for word in split(cmdline.root_flags, b',').filter(|word| !word.is_empty()) {
         if let Some(place) = place(FLAG_WORDS, word) {
             flags.set(FLAGS.get(place / 2).copied().unwrap_or(MountFlags::empty()), place.is_multiple_of(2));
         } else if !word.starts_with(b"x-") && !word.starts_with(b"comment=") {

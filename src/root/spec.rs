@@ -2,7 +2,7 @@
 
 use crate::cmdline::unquoted;
 use crate::table::Disks;
-use crate::text::{parse_number, place};
+use crate::text::{parse_number, place, split_once};
 
 /// The root that the user asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl<'a> RootSpec<'a> {
             }
         }
         let named = match root.strip_prefix(b"/dev/disk/by-") {
-            Some(rest) => split(rest, b'/'),
-            None => split(root, b'='),
+            Some(rest) => split_once(rest, b'/'),
+            None => split_once(root, b'='),
         };
         if let Some((form, value)) = named
             && let Some(place) = place(FORMS, form)
@@ -88,16 +88,10 @@ fn without_prefix<'a>(root: &'a [u8], kind: &[u8]) -> &'a [u8] {
 /// The forms that name what they compare with, as words and as directories of links.
 const FORMS: &[u8] = b"UUID\0LABEL\0PARTLABEL\0PARTUUID\0uuid\0label\0partlabel\0partuuid";
 
-/// What stands before the first `separator`, and what behind it.
-fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = text.iter().position(|&byte| byte == separator)?;
-    Some((text.get(..at)?, text.get(at + 1..)?))
-}
-
 /// `UUID` or `UUID/PARTNROFF=N`.
 #[inline(never)]
 fn part_uuid(value: &[u8]) -> Option<RootSpec<'_>> {
-    let Some((uuid, offset)) = split(value, b'/') else { return Some(RootSpec::PartUuid(value, 0)) };
+    let Some((uuid, offset)) = split_once(value, b'/') else { return Some(RootSpec::PartUuid(value, 0)) };
     let offset = offset.strip_prefix(b"PARTNROFF=")?;
     let (sign, digits) = offset.strip_prefix(b"-").map_or((1, offset), |digits| (-1, digits));
     let offset = i32::try_from(parse_number(digits)?).ok()?;
@@ -107,7 +101,7 @@ fn part_uuid(value: &[u8]) -> Option<RootSpec<'_>> {
 /// `MAJOR:MINOR`, or both in one hexadecimal number (include/linux/kdev_t.h, `new_decode_dev`).
 #[inline(never)]
 fn number(root: &[u8]) -> Option<RootSpec<'_>> {
-    if let Some((major, minor)) = split(root, b':') {
+    if let Some((major, minor)) = split_once(root, b':') {
         let number = |text| u32::try_from(parse_number(text)?).ok();
         return Some(RootSpec::Number { major: number(major)?, minor: number(minor)? });
     }

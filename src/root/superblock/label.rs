@@ -25,8 +25,7 @@ impl Label {
     pub fn from_utf16(field: &[u8]) -> Self {
         let mut label = Self::default();
         let (units, _) = field.as_chunks();
-        let length = units.iter().position(|unit| *unit == [0, 0]).unwrap_or(units.len());
-        let units = units.iter().take(length).map(|&unit| u16::from_le_bytes(unit));
+        let units = units.iter().map(|&unit| u16::from_le_bytes(unit)).take_while(|&unit| unit != 0);
         for character in char::decode_utf16(units) {
             let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
             let _ = label.0.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
