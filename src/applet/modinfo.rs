@@ -71,12 +71,7 @@ fn work(call: &mut Call, operand: &'static CStr) {
 
 fn of_file(call: &mut Call, file: &CStr) {
     let text = file.to_bytes();
-    if begins(call, FILE_NAME) {
-        if !text.starts_with(b"/") {
-            call.print(b"%/", file::link(c"/proc/self/cwd", &mut [0; file::LINK]));
-        }
-        end(call, text);
-    }
+    show(call, FILE_NAME, text);
     report(call, live::name_of(text).as_bytes(), file::whole(file).as_deref().unwrap_or_default());
 }
 
