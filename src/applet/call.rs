@@ -10,7 +10,6 @@ use heapless::Vec;
 use rustix::fd::BorrowedFd;
 use rustix::io::{self, Errno};
 
-use crate::file::Path;
 use crate::module::{Parameters, push_parameter};
 use crate::sys::{self, Arguments, console};
 use crate::text::entry;
@@ -54,8 +53,6 @@ pub struct Call {
     flags: u64,
     /// The values of options.
     pub values: [&'static [u8]; 4],
-    /// The release of the kernel whose modules are meant, once it is known.
-    pub release: Path,
     /// The first operand; empty if there is none.
     first: &'static CStr,
     /// The operands behind the first, as parameters of a module.
@@ -78,7 +75,6 @@ impl Call {
             tool,
             flags: ALWAYS,
             values: [b""; 4],
-            release: Path::new(),
             first: c"",
             parameters: Parameters::new(),
             buffer: Vec::new(),
@@ -127,17 +123,10 @@ impl Call {
                 _ if works => (self.tool.work)(self, argument),
                 _ if self.first.is_empty() => self.first = argument,
                 word => {
-                    let mut value = word;
-                    let key = take(&mut value, b'=');
-                    // Spaces need quotes, where there are none.
-                    let mut behind = value;
-                    take(&mut behind, b' ');
-                    let is_bare = !behind.is_empty() && !value.starts_with(b"\"");
-                    if is_bare {
-                        push_parameter(&mut self.parameters, &[key, b"=\"", value, b"\""]);
-                    } else {
-                        push_parameter(&mut self.parameters, &[word]);
-                    }
+                    // A value with spaces needs quotes, where it has none; to the kernel they may be around all of the word.
+                    let has = |wanted: u8| word.iter().any(|&byte| byte == wanted);
+                    let quote: &[u8] = if has(b' ') && !has(b'"') { b"\"" } else { b"" };
+                    push_parameter(&mut self.parameters, &[quote, word, quote]);
                 }
             }
         }
@@ -255,7 +244,6 @@ pub fn meaning(errno: Errno, own: &'static [u8]) -> &'static [u8] {
     const MEANINGS: &[u8] = b"\
 \x01Operation not permitted\0\
 \x02No such file or directory\0\
-\x07Argument list too long\0\
 \x08Exec format error\0\
 \x0bResource temporarily unavailable\0\
 \x0cCannot allocate memory\0\
@@ -264,7 +252,6 @@ pub fn meaning(errno: Errno, own: &'static [u8]) -> &'static [u8] {
 \x11File exists\0\
 \x13No such device\0\
 \x16Invalid argument\0\
-\x26Function not implemented\0\
 \x4aIts packed bytes are damaged: build the image anew\0\
 \x5fOperation not supported: unpack the file first\0\
 \x7eRequired key not available\0\

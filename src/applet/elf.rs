@@ -21,11 +21,10 @@ const SIZE: Field = [0x14, 0x20, 4, 8];
 pub fn section<'a>(file: &'a [u8], name: &[u8]) -> &'a [u8] {
     let [0x7f, b'E', b'L', b'F', class, order, ..] = file else { return &[] };
     let elf = Elf { file, is_wide: *class == 2, is_big: *order == 2 };
-    let number = |field| elf.number(0, field);
-    let (first, size) = (number(SECTIONS), number(SECTION_SIZE));
+    let [first, size, count, names] = [SECTIONS, SECTION_SIZE, SECTION_COUNT, NAMES].map(|field| elf.number(0, field));
     let header = |index: usize| first.wrapping_add(index * size);
-    let names = elf.content(header(number(NAMES)));
-    for index in 0..number(SECTION_COUNT) {
+    let names = elf.content(header(names));
+    for index in 0..count {
         let found = names.get(elf.number(header(index), NAME)..).unwrap_or_default();
         if found.starts_with(name) {
             return elf.content(header(index));

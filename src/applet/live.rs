@@ -8,7 +8,6 @@ use crate::file::{self, Path};
 use crate::machine::{Presence, presence};
 use crate::sys::base_name;
 use crate::table::{Name, glob};
-use crate::text::parse_number;
 
 /// What the kernel holds under a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,8 +16,10 @@ pub enum Held {
     Nothing,
     /// What cannot be unloaded: a part of the kernel itself.
     Builtin,
-    /// A module, and how many use it.
-    Module(u64),
+    /// A module that nobody uses.
+    Unused,
+    /// A module that somebody uses.
+    Used,
 }
 
 /// The name of the module in a file, or the name itself if it is one: what stands before the first '.' of a path's last
@@ -33,10 +34,10 @@ pub fn name_of(path: &[u8]) -> Name {
 /// What the kernel holds under this name.
 #[inline(never)]
 pub fn held(name: &[u8]) -> Held {
-    let mut buffer = [0; 24];
     let path = Path::of(&[b"/sys/module/", name, b"/refcnt"]);
-    match parse_number(file::read(path.as_c_str(), &mut buffer).trim_ascii_end()) {
-        Some(users) => Held::Module(users),
+    match file::read(path.as_c_str(), &mut [0; 8]).first() {
+        Some(b'0') => Held::Unused,
+        Some(_) => Held::Used,
         None if presence(name) == Presence::Absent => Held::Nothing,
         None => Held::Builtin,
     }

@@ -9,10 +9,7 @@ use crate::file;
 /// The tool.
 pub const TOOL: Tool = Tool { options: options!(""), missing: b"", each: 0, work };
 
-fn work(call: &mut Call, operand: &'static CStr) {
-    if !operand.is_empty() {
-        return call.complain(b"it takes no operands", b"");
-    }
+fn work(call: &mut Call, _: &'static CStr) {
     let modules = match file::whole(c"/proc/modules") {
         Ok(modules) => modules,
         Err(errno) => return call.fail(errno, b"could not get list of modules: ", b""),

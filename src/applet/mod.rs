@@ -16,6 +16,7 @@ mod rmmod;
 use call::{Call, Tool};
 use rustix::system::uname;
 
+use crate::file::Path;
 use crate::store::{self, Store};
 use crate::sys::Arguments;
 use crate::table::{ModuleId, Table};
@@ -37,36 +38,35 @@ pub fn run(name: &'static [u8], mut arguments: Arguments) -> Option<u8> {
     Some(u8::from(!Call::run(name, tool, arguments)))
 }
 
-/// Calls `work` with the modules that the call is about. A store for another kernel has none of them.
+/// Calls `work` with the modules that the call is about; returns the release of the kernel that they are for. A store for
+/// another kernel has none of them.
 #[inline(never)]
-fn with_store(call: &mut Call, work: &mut dyn FnMut(&Store, &mut Call)) {
+fn with_store(call: &mut Call, work: &mut dyn FnMut(&Store, &mut Call)) -> Path {
     let system = uname();
-    if call.release.as_bytes().is_empty() {
-        let given = call.values[RELEASE];
-        call.release.push(if given.is_empty() { system.release().to_bytes() } else { given });
-    }
+    let given = call.values[RELEASE];
+    let release = if given.is_empty() { system.release().to_bytes() } else { given };
     let root = call.values[ROOT];
     let result = store::open(root, &mut |store| {
-        if store.table.release() == call.release.as_bytes() {
+        if store.table.release() == release {
             work(&store, call);
         }
     });
     if let Err(errno) = result {
         call.fail(errno, b"could not use %/modstrap: ", root);
     }
+    Path::of(&[release])
 }
 
-/// Prints the directory that kmod keeps modules in.
+/// Prints the directory that kmod keeps the modules of a kernel in.
 #[inline(never)]
-fn print_directory(call: &mut Call) {
+fn print_directory(call: &mut Call, release: &[u8]) {
     call.print(b"%", call.values[ROOT]);
-    let release = call.release.clone();
-    call.print(b"/lib/modules/%", release.as_bytes());
+    call.print(b"/lib/modules/%", release);
 }
 
 /// Prints the file that the builder took a module from.
 #[inline(never)]
 fn print_path(call: &mut Call, table: &Table, id: ModuleId) {
-    print_directory(call);
+    print_directory(call, table.release());
     call.print(b"/%", table.path(id).as_bytes());
 }

@@ -71,12 +71,7 @@ fn work(call: &mut Call, operand: &'static CStr) {
 
 fn of_file(call: &mut Call, file: &CStr) {
     let text = file.to_bytes();
-    if begins(call, FILE_NAME) {
-        if !text.starts_with(b"/") {
-            call.print(b"%/", file::link(c"/proc/self/cwd", &mut [0; file::LINK]));
-        }
-        end(call, text);
-    }
+    show(call, FILE_NAME, text);
     report(call, live::name_of(text).as_bytes(), file::whole(file).as_deref().unwrap_or_default());
 }
 
@@ -98,11 +93,13 @@ fn report(call: &mut Call, name: &[u8], image: &[u8]) {
         let key = take(&mut value, b'=');
         if key.starts_with(PARAMETER) {
             let name = take(&mut value, b':');
-            if !parameters.iter().any(|known| known.name == name) {
+            let known = parameters.iter().position(|known| known.name == name);
+            let place = known.unwrap_or(parameters.len());
+            if known.is_none() {
                 let _ = parameters.push(Parameter { name, text: None, kind: None });
             }
-            if let Some(known) = parameters.iter_mut().find(|known| known.name == name) {
-                *if key == PARAMETER { &mut known.text } else { &mut known.kind } = Some(value);
+            if let Some(parameter) = parameters.get_mut(place) {
+                *if key == PARAMETER { &mut parameter.text } else { &mut parameter.kind } = Some(value);
             }
         } else if !key.is_empty() {
             show(call, key, value);

@@ -29,7 +29,7 @@ pub const TOOL: Tool = Tool {
 fn work(call: &mut Call, operand: &'static CStr) {
     let name = operand.to_bytes();
     let mut is_known = false;
-    with_store(call, &mut |store, call| {
+    let release = with_store(call, &mut |store, call| {
         for &id in &answers(store.table, name) {
             is_known = true;
             let own = store.table.name(id);
@@ -50,7 +50,7 @@ fn work(call: &mut Call, operand: &'static CStr) {
         begin_fatal(call, b"Module % not found", name);
         if !call.has(b'r') {
             call.print(b" in directory ", b"");
-            print_directory(call);
+            print_directory(call, release.as_bytes());
         }
         call.end_complaint(if call.has(b'r') { b"." } else { b"" });
     }
@@ -93,8 +93,9 @@ fn insert(call: &mut Call, store: &Store, id: ModuleId, is_wanted: bool) -> io::
         return Ok(());
     }
     let mut parameters = parameters(store.table, store.cmdline, id);
-    if is_wanted && !call.parameters.as_bytes().is_empty() {
-        push_parameter(&mut parameters, &[call.parameters.as_bytes()]);
+    let own = call.parameters.as_bytes();
+    if is_wanted && !own.is_empty() {
+        push_parameter(&mut parameters, &[own]);
     }
     if call.has(b'v') || call.has(b'D') {
         if store.table.is_builtin(id) {
@@ -109,16 +110,16 @@ fn insert(call: &mut Call, store: &Store, id: ModuleId, is_wanted: bool) -> io::
         return Ok(());
     }
     if parameters.is_cut() {
-        return Err(Errno::TOOBIG);
+        return Err(Errno::INVAL);
     }
-    let result = Image::of(store.blobs, store.table.module(id).blob)
-        .and_then(|image| init_module(&image, parameters.as_c_str()).map_err(Refusal::Kernel));
-    match result {
-        Err(Refusal::Corrupt) => Err(Errno::BADMSG),
+    let errno = match Image::of(store.blobs, store.table.module(id).blob) {
+        Ok(image) => init_module(&image, parameters.as_c_str()).err(),
+        Err(Refusal::Kernel(errno)) => Some(errno),
+        Err(Refusal::Corrupt) => Some(Errno::BADMSG),
+    };
+    match errno {
         // Unless somebody else was quicker.
-        Err(Refusal::Kernel(errno)) if errno != Errno::EXIST || call.has(b'F') || !is_live(store, id, name) => {
-            Err(errno)
-        }
+        Some(errno) if errno != Errno::EXIST || call.has(b'F') || !is_live(store, id, name) => Err(errno),
         _ => Ok(()),
     }
 }
@@ -131,8 +132,8 @@ fn remove(call: &mut Call, store: &Store, id: ModuleId, own: &[u8]) {
         Held::Nothing if !call.has(b'F') => return,
         Held::Nothing => b"Module % is not in kernel.",
         Held::Builtin => b"Module % is builtin.",
-        Held::Module(0) => b"",
-        Held::Module(_) => b"Module % is in use.",
+        Held::Unused => b"",
+        Held::Used => b"Module % is in use.",
     };
     if !text.is_empty() {
         begin_fatal(call, text, own);
@@ -141,7 +142,7 @@ fn remove(call: &mut Call, store: &Store, id: ModuleId, own: &[u8]) {
     for &(member, _) in plan(store.table, id).iter().rev() {
         let name = store.table.name(member);
         let name = name.as_bytes();
-        if live::held(name) == Held::Module(0) {
+        if live::held(name) == Held::Unused {
             if call.has(b'v') {
                 call.print(b"rmmod %\n", name);
             }

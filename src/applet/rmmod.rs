@@ -25,8 +25,8 @@ fn work(call: &mut Call, operand: &'static CStr) {
         Held::Nothing => b"Module % is not currently loaded",
         Held::Builtin => b"Module % is builtin.",
         _ if !users.as_bytes().is_empty() => b"Module % is in use by:",
-        Held::Module(0) => b"",
-        Held::Module(_) => b"Module % is in use",
+        Held::Unused => b"",
+        Held::Used => b"Module % is in use",
     };
     if !text.is_empty() {
         call.begin_complaint(text, name);
