@@ -124,6 +124,7 @@ impl Call {
                 _ if self.first.is_empty() => self.first = argument,
                 word => {
                     // A value with spaces needs quotes, where it has none; to the kernel they may be around all of the word.
+                    #[expect(clippy::manual_contains, reason = "that search is made for speed, and 176 bytes larger")]
                     let has = |wanted: u8| word.iter().any(|&byte| byte == wanted);
                     let quote: &[u8] = if has(b' ') && !has(b'"') { b"\"" } else { b"" };
                     push_parameter(&mut self.parameters, &[quote, word, quote]);
