@@ -92,6 +92,8 @@ impl Call {
         } else if first.is_empty() && !tool.missing.is_empty() && !call.is_over {
             call.complain(tool.missing, b"");
         } else if call.flags & tool.each != 0 {
+            // What were taken for parameters are operands.
+            call.parameters = Parameters::new();
             call.read(arguments, true);
         } else if !call.is_over {
             (tool.work)(&mut call, first);

@@ -93,9 +93,12 @@ fn insert(call: &mut Call, store: &Store, id: ModuleId, is_wanted: bool) -> io::
         return Ok(());
     }
     let mut parameters = parameters(store.table, store.cmdline, id);
-    let own = call.parameters.as_bytes();
-    if is_wanted && !own.is_empty() {
+    let own = if is_wanted { call.parameters.as_bytes() } else { b"" };
+    if !own.is_empty() {
         push_parameter(&mut parameters, &[own]);
+    } else if !parameters.as_bytes().is_empty() {
+        // kmod puts a space behind what is configured, whatever follows.
+        parameters.push(b" ");
     }
     if call.has(b'v') || call.has(b'D') {
         if store.table.is_builtin(id) {
@@ -174,6 +177,7 @@ fn plan(table: &Table, id: ModuleId) -> Vec<(ModuleId, bool), PLAN> {
     let mut plan = Vec::new();
     if table.is_builtin(id) {
         let _ = plan.push((id, false));
+        return plan;
     }
     for link in table.plan(id) {
         if let Link::Module { module, soft } = link {
