@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use modstrap_initramfs::FileSpec;
-use modstrap_qemu::FileSystem::Ext4;
+use modstrap_qemu::FileSystem::{Ext4, Xfs};
 use modstrap_qemu::{Bus, Recipe, tree};
 use modstrap_tests::scratch::add_program;
 use modstrap_tests::{Image, Scratch, Verdict, boots};
@@ -32,6 +32,7 @@ exec /init
 boots! {
     requests_that_storm_in_parallel_are_all_answered: storm();
     the_setting_that_points_elsewhere_is_restored: elsewhere();
+    a_module_that_asks_for_itself_does_not_wait_for_ever: asks_for_itself();
 }
 
 /// An image of these drivers with a shell and a script to run in place of the loader.
@@ -80,5 +81,22 @@ exec /init
     let boot = image.boot().drive(scratch.drive(&Recipe::new(Ext4), Bus::VirtioBlk)?);
     let report = boot.append("root=/dev/vda rdinit=/script").run()?.reached("/dev/vda (ext4)");
     assert_eq!(report.section("modprobe")?, ["/opt/elsewhere"]);
+    Ok(())
+}
+
+/// libcrc32c asks for crc32c when it starts, and here nobody but itself has that alias.
+fn asks_for_itself() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let config = scratch.file("alias crypto-crc32c libcrc32c\nalias crc32c libcrc32c\n")?;
+    let hardware = scratch.hardware(&["virtio_blk", "xfs"])?;
+    let image = Image::build(&amd64()?.kernel, scratch.path(), |request| {
+        request.hardware = hardware;
+        request.modprobe_d = vec![config];
+    })?;
+    let boot = image.boot().drive(scratch.drive(&Recipe::new(Xfs), Bus::VirtioBlk)?);
+    let finished = boot.append("root=/dev/vda").run()?;
+    finished.gave_up("cannot mount /dev/vda: the module of xfs did not load (see above)");
+    let told = "module libcrc32c: it is just being loaded, and what loads it may wait for this very request";
+    finished.expect(finished.messages().contains(&told), format!("no line `{told}`"));
     Ok(())
 }
