@@ -150,7 +150,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     check_loader(&loader, &tree, request)?;
 
     let blobs = pack_selection(request, &tree, &selection)?;
-    let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs))?;
+    let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs, &proof))?;
     let firmware = selection.firmware(&tree);
     let missing_firmware = firmware::add(&mut archive, request.firmware.as_deref(), &kernel.release, &firmware)?;
     let causes = Causes::of(request, &selection).pack()?;
@@ -233,6 +233,7 @@ fn table_input(
     tree: &Tree,
     selection: &Selection,
     blobs: &pack::Blobs,
+    proof: &Proof,
 ) -> table::Input {
     let numbers: HashMap<usize, usize> =
         selection.members.keys().enumerate().map(|(number, &index)| (index, number)).collect();
@@ -267,8 +268,16 @@ fn table_input(
         modules: entries.collect(),
         configured: configured.collect(),
         builtin: tree.builtin.modules().map(|(name, aliases)| table::Builtin { name, aliases }).collect(),
-        symbols: Vec::new(),
+        // Where symbols will be missing the loader is to know who has them.
+        symbols: if proof.holds(request.strict) { Vec::new() } else { exported(tree, selection) },
     }
+}
+
+/// The symbols that the modules of an image export, each with the module's number in the table.
+fn exported(tree: &Tree, selection: &Selection) -> Vec<(String, usize)> {
+    let exports = |index: &usize| tree.modules[*index].linkage.exports.iter().map(|(symbol, _)| symbol.to_string());
+    let numbered = selection.members.keys().enumerate();
+    numbered.flat_map(|(number, index)| exports(index).map(move |symbol| (symbol, number))).collect()
 }
 
 /// Proves that the kernel takes every selected module; without `--force`, an image that fails is not made.

@@ -140,6 +140,17 @@ fn the_words_of_the_command_line_count() {
 }
 
 #[test]
+fn a_module_that_is_masked_is_missed_in_the_loaders_words() {
+    let plan = on_server("root=/dev/nvme0n1 modstrap.mask=nvme_core");
+    assert_eq!(plan.failure.as_deref(), Some("root=/dev/nvme0n1 did not appear"));
+    let said =
+        ["module nvme_core: modstrap.mask= masks it", "module nvme: it needs nvme_core, which modstrap.mask= masks"];
+    assert_eq!(plan.messages.iter().filter(|message| message.contains("mask")).collect::<Vec<_>>(), said);
+    let plan = on_server("root=/dev/nvme0n1 modstrap.mask=xfs");
+    assert_eq!(plan.failure.as_deref(), Some("cannot mount /dev/nvme0n1: the module of xfs did not load (see above)"));
+}
+
+#[test]
 fn the_words_of_the_image_come_first() {
     let system = system();
     let request = modstrap_initramfs::Request { cmdline: "root=/dev/vda nvme.x=1".into(), ..system.request() };

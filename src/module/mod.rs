@@ -184,6 +184,14 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
         let mut answer = if found.is_empty() { Answer::Nobody } else { Answer::Failed };
         for &module in &found {
+            // The kernel would not ask if a provider that is there served: it wants one of another kind.
+            let is_there = one_is_enough
+                && matches!(self.loading, Loading::Request(asked) if asked == name)
+                && self.machine.presence(self.table.name(module).as_bytes()) == Presence::Live;
+            if is_there {
+                answer = Answer::Loaded;
+                continue;
+            }
             self.machine.explain(module, why);
             self.load_within(module, one_is_enough, depth, log);
             if self.state(module) == State::Loaded {

@@ -76,11 +76,12 @@ fn as_kind(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
-    let has_module = load_module(kind, modules, log);
+    if load_module(kind, modules, log) == Answer::Failed {
+        return Err(log.fail_as(Problem::FileSystemModule, source.as_bytes(), kind, None));
+    }
     let (flags, options) = options(cmdline, b"");
     if let Err(errno) = mount_or_read_only(source, kind, flags, &options, modules.machine_mut(), log) {
         let (problem, errno) = match errno {
-            Errno::NODEV if has_module => (Problem::FileSystemModule, None),
             Errno::NODEV => (Problem::NoFileSystem, None),
             errno => (Problem::RootMount, Some(errno)),
         };
@@ -99,7 +100,9 @@ pub fn share(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Errno> {
-    load_module(kind, modules, log);
+    if load_module(kind, modules, log) == Answer::Failed {
+        return Err(Errno::NODEV);
+    }
     let needed: &[u8] = if kind == b"9p" { b"trans=virtio,version=9p2000.L,msize=512000,cache=mmap" } else { b"" };
     let (flags, options) = options(cmdline, needed);
     let source = Path::of(&[tag]);
@@ -117,11 +120,14 @@ fn say_mounted(source: &Path, kind: &[u8], modules: &Modules<impl Machine>, log:
     log.say(Level::Info, &[line.as_bytes()]);
 }
 
-/// Loads the module of a file system. Whether the image has one; for what is part of the kernel it has none.
-fn load_module(kind: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
+/// Loads the module of a file system, if it is one. Where that failed there is no use in mounting: the kernel would ask
+/// for the same module once more.
+fn load_module(kind: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> Answer {
     let alias = Path::of(&[b"fs-", kind]);
-    let answer = modules.load_named(alias.as_bytes(), log);
-    answer != Answer::Nobody || modules.load_named(kind, log) != Answer::Nobody
+    match modules.load_named(alias.as_bytes(), log) {
+        Answer::Nobody => modules.load_named(kind, log),
+        answer => answer,
+    }
 }
 
 /// A file system that refuses to be written is mounted read-only, as the kernel does with its root.

@@ -296,7 +296,7 @@ fn idle(record: &Record, modules: &Modules<Recorded>) -> Vec<String> {
     notes
 }
 
-/// The loader's warnings and complaints. That it waits is no news where time is made up.
+/// The loader's warnings and complaints, each once. That it waits is no news where time is made up.
 fn messages(file: &mut File) -> Result<Vec<String>> {
     const LEVELS: [&str; 2] = ["<3>modstrap: ", "<4>modstrap: "];
     let mut log = Vec::new();
@@ -304,7 +304,13 @@ fn messages(file: &mut File) -> Result<Vec<String>> {
     file.read_to_end(&mut log)?;
     let log = text(&log);
     let lines = log.lines().filter_map(|line| LEVELS.iter().find_map(|level| line.strip_prefix(level)));
-    Ok(lines.filter(|line| !line.starts_with("waiting for root=")).map(str::to_string).collect())
+    let mut messages: Vec<String> = Vec::new();
+    for line in lines.filter(|line| !line.starts_with("waiting for root=")) {
+        if !messages.iter().any(|message| message == line) {
+            messages.push(line.to_string());
+        }
+    }
+    Ok(messages)
 }
 
 fn text(bytes: &[u8]) -> String {

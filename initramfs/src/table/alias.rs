@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Result, bail, ensure};
 use modstrap::table::glob;
-use modstrap::table::layout::{block, layer};
+use modstrap::table::layout::{block, front, layer};
 
 use super::shared;
 
@@ -15,6 +15,8 @@ use super::shared;
 const FRONT_LEAST: usize = 8;
 /// How many fronts a table has at most beside those that are empty.
 const FRONTS: usize = 100;
+// Each layer has an empty one.
+const _: () = assert!(FRONTS + layer::BUILTIN as usize <= front::MAX as usize);
 /// The end of a key goes to the tail only where so many patterns of a front share it.
 const TAIL_LEAST: usize = 8;
 /// How far the end of a key may go to the tail.
