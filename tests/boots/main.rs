@@ -18,7 +18,6 @@ mod recorded;
 mod refusals;
 mod requests;
 mod shares;
-mod tools;
 
 use std::path::Path;
 use std::sync::OnceLock;
