@@ -18,6 +18,7 @@ mod recorded;
 mod refusals;
 mod requests;
 mod shares;
+mod tools;
 
 use std::path::Path;
 use std::sync::OnceLock;

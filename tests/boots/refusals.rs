@@ -1,10 +1,12 @@
 //! Modules that the kernel refuses, each for another reason, and modules that the user keeps out: the loader says why.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::Result;
-use modstrap_initramfs::Compress;
+use modstrap_initramfs::{Compress, module};
 use modstrap_qemu::FileSystem::Ext4;
 use modstrap_qemu::{Bus, Finished, Recipe};
 use modstrap_tests::{Image, Scratch, Verdict, boots};
@@ -80,10 +82,14 @@ fn build(scratch: &Scratch, image: PathBuf, config: &str) -> Result<Image> {
 /// of that than of what follows.
 fn with_unsigned(scratch: &Scratch, image: &Image, module: &str, change: impl FnOnce(&mut [u8])) -> Result<Image> {
     image.with_changed_module(scratch.path(), module, |bytes| {
-        assert!(bytes.ends_with(b"~Module signature appended~\n"), "{module} is not signed");
-        bytes[bytes.len() - 1] = b' ';
+        unsign(bytes);
         change(bytes);
     })
+}
+
+fn unsign(module: &mut [u8]) {
+    assert!(module.ends_with(b"~Module signature appended~\n"), "it is not signed");
+    module[module.len() - 1] = b' ';
 }
 
 /// Changes the last place of a module that has these bytes: names stand first where a section of their own has them, and
@@ -152,13 +158,47 @@ fn missing_symbol() -> Result<()> {
     changed_ext4(rename_symbol, sentence)
 }
 
-/// That jbd2 has the symbol is said by an alias, as images say it whose modules were not proven to link.
+/// An image that could not be proven to link knows who has which symbol: here ext4 does not say that it needs jbd2.
 fn provider() -> Result<()> {
     let scratch = Scratch::new()?;
-    let image = build(&scratch, scratch.path(), "alias symbol:jbd2_journal_stirt jbd2\n")?;
-    let image = with_unsigned(&scratch, &image, "ext4", rename_symbol)?;
+    let kernel = &amd64()?.kernel;
+    let tree = scratch.path().join(&kernel.release);
+    let mut chosen = plain()?.closure(&[DRIVER, "ext4"])?;
+    copy_modules(&kernel.modules, &tree, &mut chosen)?;
+    assert!(chosen.is_empty(), "the kernel's tree has no {chosen:?}");
+    for list in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
+        fs::copy(kernel.modules.join(list), tree.join(list))?;
+    }
+    let mut ext4 = fs::read(tree.join("ext4.ko"))?;
+    unsign(&mut ext4);
+    replace(&mut ext4, b"depends=jbd2,crc16,mbcache", b"depends=crc16,mbcache\0\0\0\0\0");
+    fs::write(tree.join("ext4.ko"), ext4)?;
+    let hardware = scratch.hardware(&[DRIVER, "ext4", "jbd2"])?;
+    let image = Image::build(kernel, scratch.path(), |request| {
+        (request.modules, request.hardware, request.force) = (tree, hardware, true);
+    })?;
     let finished = boot(&scratch, &image, Bus::VirtioBlk, "")?;
-    says_of(&finished, "ext4", "it needs the symbol jbd2_journal_stirt, which jbd2 provides (errno 2)")
+    let says = |line: &&str| {
+        line.starts_with("module ext4: it needs the symbol jbd2_") && line.ends_with(", which jbd2 provides (errno 2)")
+    };
+    finished.expect(finished.messages().iter().any(says), "the module that has the symbol is not named");
+    Ok(())
+}
+
+/// Copies modules of these names, unpacked, and strikes out what was found.
+fn copy_modules(from: &Path, to: &Path, names: &mut BTreeSet<String>) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            copy_modules(&path, to, names)?;
+        } else if let Some((name, _)) = path.file_name().and_then(|name| name.to_str()?.split_once(".ko"))
+            && names.remove(&module::normal(name))
+        {
+            fs::write(to.join(name).with_extension("ko"), module::read_file(&path)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn other_version() -> Result<()> {
