@@ -115,6 +115,10 @@ fn insert(call: &mut Call, store: &Store, id: ModuleId, is_wanted: bool) -> io::
     if parameters.is_cut() {
         return Err(Errno::INVAL);
     }
+    // As the kernel refuses what its own `module_blacklist=` forbids.
+    if store.cmdline.masks(name).is_some() {
+        return Err(Errno::PERM);
+    }
     let errno = match Image::of(store.blobs, store.table.module(id).blob) {
         Ok(image) => init_module(&image, parameters.as_c_str()).err(),
         Err(Refusal::Kernel(errno)) => Some(errno),

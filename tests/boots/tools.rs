@@ -248,8 +248,9 @@ fn in_emergency() -> Result<()> {
         request.files = vec![FileSpec { source: tree::static_busybox().expect("a static busybox"), dest }];
     })?;
     let calls = "/sbin/modprobe 8021q && /sbin/lsmod && /sbin/modinfo -F depends garp && /sbin/rmmod stp; \
-                 /sbin/modprobe -r 8021q; echo $(($(/sbin/lsmod | wc -l) - 1)) are left\n";
-    let finished = image.boot().append("modstrap.onfail=shell").answer(" # ", calls).run()?;
+                 /sbin/modprobe -r 8021q; /sbin/modprobe dummy; \
+                 echo $(($(/sbin/lsmod | wc -l) - 1)) are left\n";
+    let finished = image.boot().append("modstrap.onfail=shell modstrap.mask=dummy").answer(" # ", calls).run()?;
     finished.says("cannot boot: the command line has no root=; starting a shell");
     for line in ["garp                   16384  1 8021q", "rmmod: ERROR: Module stp is in use by: garp", "0 are left"] {
         finished.expect(finished.console.contains(line), format!("the console does not show `{line}`"));
