@@ -51,9 +51,13 @@ impl Image {
         let mut names = BTreeSet::new();
         for module in modules {
             let id = table.find(module.as_bytes()).with_context(|| format!("the image has no module {module}"))?;
-            for link in table.plan(id) {
-                if let Link::Module { module, .. } = link {
-                    names.insert(String::from_utf8_lossy(table.name(module).as_bytes()).into_owned());
+            let mut add = |module| {
+                names.insert(String::from_utf8_lossy(table.name(module).as_bytes()).into_owned());
+            };
+            for link in table.plan(id).chain(table.closure(id)) {
+                match link {
+                    Link::Module { module, .. } => add(module),
+                    Link::Choice(alias) => table.lookup(alias, &mut add),
                 }
             }
         }

@@ -31,6 +31,8 @@ pub enum Cause {
     WeakDependency(String),
     /// The builder knows that this module is no use without it.
     Companion(String),
+    /// With it the signature of this module, which is a large one, is checked faster.
+    Digest(String),
     /// This module, or part of the kernel, may ask for it while it runs, with this request.
     Answer {
         /// Who asks.
@@ -46,7 +48,7 @@ impl Cause {
         match self {
             Cause::Hardware | Cause::Named(_) => None,
             Cause::Dependency(of) | Cause::SoftDependency(of) | Cause::WeakDependency(of) => Some(of),
-            Cause::Companion(of) | Cause::Answer { to: of, .. } => Some(of),
+            Cause::Companion(of) | Cause::Digest(of) | Cause::Answer { to: of, .. } => Some(of),
         }
     }
 }
@@ -60,6 +62,7 @@ impl fmt::Display for Cause {
             Cause::SoftDependency(of) => write!(f, "soft dependency of {of}"),
             Cause::WeakDependency(of) => write!(f, "weak dependency of {of}"),
             Cause::Companion(of) => write!(f, "companion of {of}"),
+            Cause::Digest(of) => write!(f, "provider of the digest by which {of} is signed"),
             Cause::Answer { to, request } => write!(f, "answer to {request}, which {to} may ask the kernel for"),
         }
     }

@@ -141,7 +141,8 @@ impl<'a> Graph<'a> {
         Ok(order.sequence)
     }
 
-    fn needed(&self, module: usize) -> Option<&BTreeSet<usize>> {
+    /// `module` and all that it cannot be loaded without; none if it cannot be loaded.
+    pub(crate) fn needed(&self, module: usize) -> Option<&BTreeSet<usize>> {
         self.nodes[module].needed.get_or_init(|| self.close(module).ok()).as_ref()
     }
 

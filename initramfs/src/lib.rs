@@ -18,6 +18,7 @@ pub mod closure;
 pub mod compression;
 pub mod config;
 pub mod contents;
+pub mod digest;
 pub mod files;
 pub mod firmware;
 pub mod hardware;
@@ -145,7 +146,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     let knowledge = Knowledge::built_in()?;
     tree.configure(config);
     tree.put_best_first(|module| knowledge.rank(module.into()));
-    let selection = Selection::new(&tree, &knowledge, request)?;
+    let selection = Selection::new(&tree, &knowledge, kernel.checks_signatures(), request)?;
     let proof = prove(request, &kernel, &tree, &selection)?;
     check_loader(&loader, &tree, request)?;
 

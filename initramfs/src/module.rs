@@ -22,6 +22,8 @@ pub struct Module {
     /// Its place in the kernel's sources, `drivers/ata/ahci`, with '_' for '-'; none for a module whose path tells of no
     /// such place, as those of DKMS and the like.
     pub place: Option<String>,
+    /// How long it is in bytes, its signature included, when it is not compressed.
+    pub size: u64,
     /// The machine it is for.
     pub machine: Machine,
     /// What it cannot be loaded without.
@@ -95,6 +97,7 @@ impl Module {
             place: place(path, &name),
             name,
             path: path.to_path_buf(),
+            size: bytes.len() as u64,
             machine,
             depends: Vec::new(),
             soft_before: Vec::new(),
@@ -146,6 +149,7 @@ impl Module {
             place: place(path, &name),
             name,
             path: path.to_path_buf(),
+            size: 0,
             machine: Machine { class: 2, data: 1, machine: elf::EM_X86_64 },
             depends: texts(depends),
             soft_before: Vec::new(),

@@ -9,6 +9,7 @@ use modstrap::table::{Class, Step};
 
 use crate::cause::Cause;
 use crate::closure::{Graph, Link};
+use crate::digest::Digest;
 use crate::firmware;
 use crate::knowledge::{Knowledge, Nature};
 use crate::module::Module;
@@ -44,8 +45,8 @@ pub struct Member {
 }
 
 impl Selection {
-    /// Selects what `request` asks for.
-    pub fn new(tree: &Tree, knowledge: &Knowledge, request: &Request) -> Result<Selection> {
+    /// Selects what `request` asks for, for a kernel that checks the signatures of modules or does not.
+    pub fn new(tree: &Tree, knowledge: &Knowledge, checks_signatures: bool, request: &Request) -> Result<Selection> {
         let mut selection = Selection::default();
         let mut wanted = Vec::new();
         if let Hardware::Names(list) = &request.hardware {
@@ -57,7 +58,7 @@ impl Selection {
         let chosen = HardwareSet::new(tree, knowledge, request);
         wanted.extend(chosen.modules().map(|index| (index, Cause::Hardware)));
         let askers: Vec<String> = chosen.builtin().chain(&selection.builtin).cloned().collect();
-        Closing::new(tree, knowledge, &mut selection).run(wanted, &askers)?;
+        Closing::new(tree, knowledge, checks_signatures, &mut selection).run(wanted, &askers)?;
         Ok(selection)
     }
 
@@ -157,14 +158,16 @@ struct Closing<'a> {
     tree: &'a Tree,
     knowledge: &'a Knowledge,
     graph: Graph<'a>,
+    checks_signatures: bool,
     selection: &'a mut Selection,
     /// What is still to be added, the nearest to the user's wish first: so chains of causes are short.
     open: VecDeque<(usize, Cause)>,
 }
 
 impl<'a> Closing<'a> {
-    fn new(tree: &'a Tree, knowledge: &'a Knowledge, selection: &'a mut Selection) -> Self {
-        Closing { tree, knowledge, graph: Graph::new(tree, knowledge), selection, open: VecDeque::new() }
+    fn new(tree: &'a Tree, knowledge: &'a Knowledge, checks_signatures: bool, selection: &'a mut Selection) -> Self {
+        let graph = Graph::new(tree, knowledge);
+        Closing { tree, knowledge, graph, checks_signatures, selection, open: VecDeque::new() }
     }
 
     /// Adds `wanted` and what answers to the `askers` among the parts of the kernel, and so on until nothing is missing.
@@ -190,8 +193,12 @@ impl<'a> Closing<'a> {
         }
         // Everything in its plan follows, by its own dependencies and by theirs: so the tools do what kmod does, and the
         // kernel's requests find their answers.
-        let (plan, closure) = (self.graph.plan(index)?, self.graph.closure(index)?);
+        let (plan, mut closure) = (self.graph.plan(index)?, self.graph.closure(index)?);
         let of = || module.name.clone();
+        if let Some(Digest { alias, providers }) = self.digest(index) {
+            closure.insert(0, Link::Choice(alias));
+            self.open.extend(providers.into_iter().map(|provider| (provider, Cause::Digest(of()))));
+        }
         let hard = module.depends.iter().filter_map(|name| self.tree.by_name(name));
         self.open.extend(hard.map(|index| (index, Cause::Dependency(of()))));
         for name in module.soft_before.iter().chain(&module.soft_after) {
@@ -208,6 +215,12 @@ impl<'a> Closing<'a> {
         self.note_unknown(module);
         self.selection.members.insert(index, Member { nature, cause, plan, closure });
         Ok(())
+    }
+
+    /// The digest of which a boot loads a better provider before this module and what it needs.
+    fn digest(&self, index: usize) -> Option<Digest> {
+        let needed = self.graph.needed(index).filter(|_| self.checks_signatures)?;
+        Digest::for_loading(needed, self.tree, &self.graph)
     }
 
     /// Takes along what goes by `name`; whatever cannot be loaded here is no use.

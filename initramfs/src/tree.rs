@@ -144,6 +144,12 @@ impl Tree {
         tree
     }
 
+    /// A tree of these modules alone.
+    #[cfg(test)]
+    pub(crate) fn of(modules: Vec<Module>) -> Tree {
+        Self::index(PathBuf::new(), modules, Builtin::default(), Vec::new(), Vec::new())
+    }
+
     /// Notes where each module stands.
     fn number(&mut self) {
         let modules = || self.modules.iter().enumerate();

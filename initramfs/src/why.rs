@@ -154,6 +154,7 @@ fn relation(cause: &Cause) -> String {
         Cause::SoftDependency(_) => "soft dependency".into(),
         Cause::WeakDependency(_) => "weak dependency".into(),
         Cause::Companion(_) => "companion".into(),
+        Cause::Digest(_) => "digest of the signature".into(),
         Cause::Answer { request, .. } => format!("may ask for {request}"),
     }
 }

@@ -173,7 +173,7 @@ fn all_takes_whatever_there_is() {
 }
 
 fn select(tree: &Tree, request: &Request) -> Selection {
-    Selection::new(tree, &Knowledge::built_in().unwrap(), request).unwrap()
+    Selection::new(tree, &Knowledge::built_in().unwrap(), true, request).unwrap()
 }
 
 fn cached(release: &str) -> Tree {

@@ -50,6 +50,11 @@ impl Kernel {
         Ok(kernel)
     }
 
+    /// Whether it looks at the signatures of modules; one whose configuration is not known is taken to.
+    pub fn checks_signatures(&self) -> bool {
+        self.config.as_ref().is_none_or(|config| config.has("MODULE_SIG"))
+    }
+
     /// The same kernel, with its symbols from a Module.symvers or System.map where one is given.
     pub fn with_symbols(self, listing: Option<&Path>) -> Result<Kernel> {
         Ok(match listing {
