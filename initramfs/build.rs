@@ -1,56 +1,8 @@
-//! Builds the loader for the program to embed: alone and with its own profile, since anything else in this build could
-//! turn on features of the crates that both use.
+//! Builds the loader, which the builder carries.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// What the loader is made of.
-const SOURCES: [&str; 4] = ["src", "build.rs", "Cargo.toml", "Cargo.lock"];
-/// Settings of the surrounding build that are not meant for the loader.
-const FOREIGN: [&str; 11] = [
-    "CARGO_ENCODED_RUSTFLAGS",
-    "RUSTFLAGS",
-    "CARGO_BUILD_RUSTFLAGS",
-    "CARGO_BUILD_TARGET",
-    "CARGO_BUILD_TARGET_DIR",
-    "CARGO_TARGET_DIR",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "CLIPPY_ARGS",
-    "CARGO_PRIMARY_PACKAGE",
-    "TARGET",
-    "MODSTRAP_SYMBOLS",
-];
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
-}
+#[path = "build/loader.rs"]
+mod loader;
 
 fn main() {
-    let out = PathBuf::from(variable("OUT_DIR"));
-    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
-    // A path that is not there would make cargo run this every time.
-    for source in SOURCES.map(|source| root.join(source)).iter().filter(|source| source.exists()) {
-        println!("cargo::rerun-if-changed={}", source.display());
-    }
-    println!("cargo::rerun-if-changed=build.rs");
-    let loader = build_loader(&root, &out.join("loader"));
-    std::fs::copy(&loader, out.join("init")).unwrap_or_else(|error| panic!("{}: {error}", loader.display()));
-}
-
-/// Builds the loader below `directory`; returns where it is.
-fn build_loader(root: &Path, directory: &Path) -> PathBuf {
-    let (host, target) = (variable("HOST"), variable("TARGET"));
-    let mut cargo = Command::new(variable("CARGO"));
-    cargo.args(["build", "--package", "modstrap", "--bin", "init", "--features", "bin", "--profile", "loader"]);
-    cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(directory);
-    if host != target {
-        cargo.args(["--target", &target]);
-    }
-    FOREIGN.iter().for_each(|name| {
-        cargo.env_remove(name);
-    });
-    let status = cargo.status().unwrap_or_else(|error| panic!("cargo cannot be started: {error}"));
-    assert!(status.success(), "the loader cannot be built; its errors are above");
-    let below = if host == target { PathBuf::new() } else { PathBuf::from(target) };
-    directory.join(below).join("loader").join("init")
+    loader::embed("init");
 }

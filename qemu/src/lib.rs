@@ -1,6 +1,7 @@
 //! The boot harness: what the tests, the demo and a curious user need to see a kernel reach its real init.
 //!
 //! - [`disk`]: disk images with a file system and a partition table, made without root rights by the real tools.
+//! - [`bench`]: what boots cost, in instructions.
 //! - [`tree`]: the root file system of the tests, whose init says that it runs and what it found.
 //! - [`boot`]: one boot in QEMU, from the command line of the guest to its [`Outcome`].
 //! - [`kernels`]: the kernels that `qemu/setup` put into the cache.
@@ -23,6 +24,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod boot;
 pub mod disk;
 pub mod drive;

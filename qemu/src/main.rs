@@ -5,7 +5,7 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use command::{boot, demo, disk, tree};
+use command::{bench, boot, demo, disk, tree};
 
 /// The boot harness of modstrap: disks without root rights, boots in QEMU, outcomes.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Tree(tree::Arguments),
     /// Boot a kernel with an image and disks; exits 0 only when the real init spoke
     Boot(Box<boot::Arguments>),
+    /// Count the instructions of boots: ours, and those of programs that know everything beforehand
+    Bench(bench::Arguments),
     /// Boot a stock kernel to a real init and sum up in one line; run qemu/demo, which also sets up
     Demo(demo::Arguments),
 }
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Disk(arguments) => disk::run(arguments),
         Command::Tree(arguments) => tree::run(&arguments),
         Command::Boot(arguments) => boot::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     result.unwrap_or_else(|error| {

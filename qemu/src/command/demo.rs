@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use indicatif::HumanCount;
 use modstrap_initramfs::{Request, Summary};
 use modstrap_qemu::kernels::{self, Kernel};
 use modstrap_qemu::tree::BRIEF;
@@ -65,29 +66,11 @@ fn debian(boot: Boot) -> Result<Boot> {
 }
 
 fn conclusion(finished: &Finished, summary: &Summary) -> String {
-    let sizes = format!("image {} bytes, loader {} bytes", grouped(summary.image_bytes), grouped(summary.loader_bytes));
+    let sizes =
+        format!("image {} bytes, loader {} bytes", HumanCount(summary.image_bytes), HumanCount(summary.loader_bytes));
     let modules = finished.modules.map_or_else(String::new, |count| format!(" with {count} modules"));
     match &finished.outcome {
         Outcome::RealInit => format!("{} in {:.1} s{modules}; {sizes}", finished.outcome, finished.seconds),
         failure => format!("{failure} (after {:.1} s; {sizes})", finished.seconds),
-    }
-}
-
-/// A number with commas between its thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn thousands_are_apart() {
-        assert_eq!(grouped(12), "12");
-        assert_eq!(grouped(123), "123");
-        assert_eq!(grouped(9_876_543), "9,876,543");
     }
 }

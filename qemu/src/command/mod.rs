@@ -1,5 +1,6 @@
 //! The subcommands: each is its arguments and a `run`.
 
+pub mod bench;
 pub mod boot;
 pub mod demo;
 pub mod disk;

@@ -1,0 +1,85 @@
+//! `modstrap-qemu bench`: the benchmark, on standard output, as JSON, and in README.md.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use modstrap_initramfs::Compress;
+use modstrap_qemu::Bus;
+use modstrap_qemu::bench::{Bench, Row, table};
+use modstrap_qemu::kernels::{self, Kernel};
+
+/// What stands before and behind the table in README.md.
+const BEGIN: &str = "<!-- modstrap-qemu bench --readme -->\n";
+const END: &str = "<!-- end of the benchmark -->";
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The kernel's release, of those in the cache [default: the distribution's]
+    #[arg(long, value_name = "RELEASE")]
+    kernel: Option<String>,
+    /// Where the disk is; repeatable
+    #[arg(long, value_name = "BUS", default_value = "virtio-blk")]
+    bus: Vec<Bus>,
+    /// How modules are packed
+    #[arg(long, value_name = "HOW", value_enum, default_value = "best")]
+    compress: Compress,
+    /// Find the least memory of each, too: eight more boots for each line
+    #[arg(long)]
+    memory: bool,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Put the table into the README.md of the working directory
+    #[arg(long)]
+    readme: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let kernel = arguments.kernel()?;
+    eprintln!("counting boots of {}", kernel.release);
+    let bench = Bench::new(kernel, arguments.compress, arguments.memory)?;
+    let mut rows = Vec::new();
+    for bus in &arguments.bus {
+        rows.extend(bench.run(*bus, |row| {
+            eprintln!("{}, {}, {}: {:.0} million instructions", row.name, row.bus, row.root, row.figures.total);
+        })?);
+    }
+    let text = table(&rows);
+    print!("{text}");
+    if let Some(path) = &arguments.json {
+        write_json(path, &rows).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if arguments.readme {
+        put_into_readme(Path::new("README.md"), &text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    fn kernel(&self) -> Result<Kernel> {
+        match &self.kernel {
+            None => kernels::distribution(),
+            Some(release) => kernels::all()?
+                .into_iter()
+                .find(|kernel| kernel.release == *release)
+                .with_context(|| format!("the cache has no kernel {release}: run qemu/setup tests")),
+        }
+    }
+}
+
+fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
+    Ok(serde_json::to_writer_pretty(File::create(path)?, rows)?)
+}
+
+/// Replaces what stands between the two marks.
+fn put_into_readme(path: &Path, table: &str) -> Result<()> {
+    let context = || format!("{}: no place for the table", path.display());
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (before, rest) = text.split_once(BEGIN).with_context(context)?;
+    let (_, after) = rest.split_once(END).with_context(context)?;
+    let new = format!("{before}{BEGIN}{table}{END}{after}");
+    fs::write(path, new).with_context(|| format!("cannot write {}", path.display()))
+}
