@@ -12,7 +12,7 @@ use rustix::io::{self, Errno};
 
 use crate::module::{Parameters, push_parameter};
 use crate::sys::{self, Arguments, console};
-use crate::text::entry;
+use crate::text::{entry, split_once};
 
 /// What makes a tool.
 pub struct Tool {
@@ -88,7 +88,7 @@ impl Call {
         if call.has(b'V') {
             call.print(b"modstrap version %\n", env!("CARGO_PKG_VERSION").as_bytes());
         } else if call.has(b'h') {
-            call.print(b"Usage: % [options] [operands]\n", name);
+            call.print(b"Usage: % [options] operands\n", name);
         } else if first.is_empty() && !tool.missing.is_empty() && !call.is_over {
             call.complain(tool.missing, b"");
         } else if call.flags & tool.each != 0 {
@@ -125,11 +125,15 @@ impl Call {
                 _ if works => (self.tool.work)(self, argument),
                 _ if self.first.is_empty() => self.first = argument,
                 word => {
-                    // A value with spaces needs quotes, where it has none; to the kernel they may be around all of the word.
-                    #[expect(clippy::manual_contains, reason = "that search is made for speed, and 176 bytes larger")]
-                    let has = |wanted: u8| word.iter().any(|&byte| byte == wanted);
-                    let quote: &[u8] = if has(b' ') && !has(b'"') { b"\"" } else { b"" };
-                    push_parameter(&mut self.parameters, &[quote, word, quote]);
+                    // A value with spaces needs quotes, where it does not begin with one.
+                    match split_once(word, b'=') {
+                        Some((key, value @ [first, ..]))
+                            if split_once(value, b' ').is_some() && !matches!(first, b'"' | b'\'') =>
+                        {
+                            push_parameter(&mut self.parameters, &[key, b"=\"", value, b"\""]);
+                        }
+                        _ => push_parameter(&mut self.parameters, &[word]),
+                    }
                 }
             }
         }
@@ -213,11 +217,11 @@ impl Call {
         self.write(console());
     }
 
-    /// Complains of an error.
+    /// Complains of an error; what errors mean to the tool beside what they mean to all, it says itself.
     #[inline(never)]
-    pub fn fail(&mut self, errno: Errno, text: &[u8], about: &[u8]) {
+    pub fn fail(&mut self, errno: Errno, own: &'static [u8], text: &[u8], about: &[u8]) {
         self.begin_complaint(text, about);
-        self.end_complaint(meaning(errno, b""));
+        self.end_complaint(meaning(errno, own));
     }
 
     /// Writes what was printed to whoever listens; to nobody if nobody does.
@@ -242,11 +246,12 @@ pub fn take<'a>(rest: &mut &'a [u8], separator: u8) -> &'a [u8] {
 
 /// What an error means: by a tool's own list, as [`entry`] takes it, else in the words of the C library, which kmod
 /// prints. The numbers are those of all architectures but MIPS and its like (see [`crate::report::push_errno`]).
-#[inline(never)]
-pub fn meaning(errno: Errno, own: &'static [u8]) -> &'static [u8] {
+fn meaning(errno: Errno, own: &'static [u8]) -> &'static [u8] {
     const MEANINGS: &[u8] = b"\
 \x01Operation not permitted\0\
 \x02No such file or directory\0\
+\x05Input/output error\0\
+\x06No such device or address\0\
 \x08Exec format error\0\
 \x0bResource temporarily unavailable\0\
 \x0cCannot allocate memory\0\
@@ -255,10 +260,10 @@ pub fn meaning(errno: Errno, own: &'static [u8]) -> &'static [u8] {
 \x11File exists\0\
 \x13No such device\0\
 \x16Invalid argument\0\
-\x4aIts packed bytes are damaged: build the image anew\0\
-\x5fOperation not supported: unpack the file first\0\
+\x4aDamaged: build the image anew\0\
+\x5fOperation not supported\0\
 \x7eRequired key not available\0\
 \x81Key was rejected by service";
-    let number = errno.raw_os_error() as u8;
+    let number = u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX);
     entry(own, number).or_else(|| entry(MEANINGS, number)).unwrap_or(b"Unknown error")
 }

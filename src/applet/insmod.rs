@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use rustix::system::finit_module;
 
-use super::call::{Call, Tool, meaning, options};
+use super::call::{Call, Tool, options};
 use crate::file;
 
 /// The tool.
@@ -19,11 +19,10 @@ fn work(call: &mut Call, path: &'static CStr) {
     let name = path.to_bytes();
     let file = match file::open(path) {
         Ok(file) => file,
-        Err(errno) => return call.fail(errno, b"could not load module %: ", name),
+        Err(errno) => return call.fail(errno, b"", b"could not load module %: ", name),
     };
     let flags = if matches!(name.last(), Some(b'z' | b't')) { COMPRESSED } else { 0 };
     if let Err(errno) = finit_module(&file, call.parameters.as_c_str(), flags) {
-        call.begin_complaint(b"could not insert module %: ", name);
-        call.end_complaint(meaning(errno, MEANINGS));
+        call.fail(errno, MEANINGS, b"could not insert module %: ", name);
     }
 }

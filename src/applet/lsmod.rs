@@ -12,7 +12,7 @@ pub const TOOL: Tool = Tool { options: options!(""), missing: b"", each: 0, work
 fn work(call: &mut Call, _: &'static CStr) {
     let modules = match file::whole(c"/proc/modules") {
         Ok(modules) => modules,
-        Err(errno) => return call.fail(errno, b"could not get list of modules: ", b""),
+        Err(errno) => return call.fail(errno, b"", b"could not get list of modules: ", b""),
     };
     call.print(b"Module                  Size  Used by\n", b"");
     let mut rest = &*modules;

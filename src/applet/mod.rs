@@ -52,7 +52,7 @@ fn with_store(call: &mut Call, work: &mut dyn FnMut(&Store, &mut Call)) -> Path 
         }
     });
     if let Err(errno) = result {
-        call.fail(errno, b"could not use %/modstrap: ", root);
+        call.fail(errno, b"", b"could not use %/modstrap: ", root);
     }
     Path::of(&[release])
 }

@@ -83,8 +83,7 @@ fn report(call: &mut Call, name: &[u8], image: &[u8]) {
         return;
     }
     if info.is_empty() {
-        return call
-            .complain(b"could not get modinfo from '%': Invalid argument, or compressed: unpack it first", name);
+        return call.complain(b"could not get modinfo from '%': Invalid argument", name);
     }
     let mut parameters: Vec<Parameter, PARAMETERS> = Vec::new();
     let mut rest = info;

@@ -6,7 +6,7 @@ use heapless::Vec;
 use rustix::io::{self, Errno};
 use rustix::system::init_module;
 
-use super::call::{Call, Tool, bit, meaning, options};
+use super::call::{Call, Tool, bit, options};
 use super::live::{self, Held};
 use super::{print_directory, print_path, with_store};
 use crate::cmdline::same_name;
@@ -19,7 +19,7 @@ use crate::table::{Link, ModuleId, Table};
 pub const TOOL: Tool = Tool {
     options: options!(
         "a-all\0r-remove\0F-first-time\0i-ignore-install\0i-ignore-remove\0b-use-blacklist\0R-resolve-alias\0\
-         D-show-depends\0n-dry-run\0n-show\0d\x01dirname\0S\x02set-version\0q-quiet\0v-verbose\0"
+         n-show\0D-show-depends\0n-dry-run\0d\x01dirname\0S\x02set-version\0q-quiet\0v-verbose\0"
     ),
     missing: b"missing parameters. See -h.",
     each: bit(b'a') | bit(b'r'),
@@ -41,8 +41,7 @@ fn work(call: &mut Call, operand: &'static CStr) {
             } else if let Err(errno) = load(call, store, id, own, name) {
                 const MEANINGS: &[u8] = b"\x11Module already in kernel\0\
                     \x02Unknown symbol in module, or unknown parameter (see dmesg)";
-                call.begin_complaint(b"could not insert '%': ", own);
-                call.end_complaint(meaning(errno, MEANINGS));
+                call.fail(errno, MEANINGS, b"could not insert '%': ", own);
             }
         }
     });
@@ -157,7 +156,7 @@ fn remove(call: &mut Call, store: &Store, id: ModuleId, own: &[u8]) {
                 continue;
             }
             if let Err(errno) = live::remove(name, false) {
-                call.fail(errno, b"could not remove '%': ", name);
+                call.fail(errno, b"", b"could not remove '%': ", name);
                 if member == id {
                     return;
                 }

@@ -32,6 +32,6 @@ fn work(call: &mut Call, operand: &'static CStr) {
         call.begin_complaint(text, name);
         call.end_complaint(users.as_bytes());
     } else if let Err(errno) = live::remove(name, force) {
-        call.fail(errno, b"could not remove module %: ", operand.to_bytes());
+        call.fail(errno, b"", b"could not remove module %: ", operand.to_bytes());
     }
 }
