@@ -1,8 +1,8 @@
-//! Builds the loader, which the builder carries.
+//! Builds the loader, which the builder carries in it.
 
-#[path = "build/loader.rs"]
-mod loader;
+include!("build/program.rs");
 
 fn main() {
-    loader::embed("init");
+    println!("cargo::rerun-if-changed=build/program.rs");
+    embed("modstrap", "init", &[]);
 }

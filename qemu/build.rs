@@ -1,8 +1,8 @@
-//! Builds the floor of the benchmark, which the harness carries.
+//! Builds the programs that the harness carries in it: the floor of the benchmark.
 
-#[path = "../initramfs/build/loader.rs"]
-mod loader;
+include!("../initramfs/build/program.rs");
 
 fn main() {
-    loader::embed("floor");
+    println!("cargo::rerun-if-changed=../initramfs/build/program.rs");
+    embed("modstrap", "floor", &["qemu/floor.rs"]);
 }

@@ -1,12 +1,12 @@
-//! Builds a program of the package `modstrap` for another program to embed: alone and with its own profile, since
-//! anything else in this build could turn on features of the crates that both use.
+// Builds a freestanding program for this one to embed: alone and with its own profile, since anything else in this build
+// could turn on features of the crates that both use. Shared by the build scripts that embed one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What these programs are made of.
-const SOURCES: [&str; 5] = ["src", "qemu/floor.rs", "build.rs", "Cargo.toml", "Cargo.lock"];
-/// Settings of the surrounding build that are not meant for them.
+/// What every such program is made of, below the workspace's root.
+const SOURCES: [&str; 4] = ["src", "build.rs", "Cargo.toml", "Cargo.lock"];
+/// Settings of the surrounding build that are not meant for it.
 const FOREIGN: [&str; 11] = [
     "CARGO_ENCODED_RUSTFLAGS",
     "RUSTFLAGS",
@@ -25,24 +25,26 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }
 
-/// Builds the program `name` and puts it into the directory of the build's results, under its own name.
-pub fn embed(name: &str) {
+/// Builds the binary `name` of a package, and leaves it under its name in `OUT_DIR`. `further` are sources beside those
+/// of every such program.
+fn embed(package: &str, name: &str, further: &[&str]) {
     let out = PathBuf::from(variable("OUT_DIR"));
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
+    let sources = SOURCES.iter().chain(further).map(|source| root.join(source));
     // A path that is not there would make cargo run this every time.
-    for source in SOURCES.map(|source| root.join(source)).iter().filter(|source| source.exists()) {
+    for source in sources.filter(|source| source.exists()) {
         println!("cargo::rerun-if-changed={}", source.display());
     }
     println!("cargo::rerun-if-changed=build.rs");
-    let program = build(name, &root, &out.join("loader"));
+    let program = build(&root, &out.join("program"), package, name);
     std::fs::copy(&program, out.join(name)).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
 }
 
-/// Builds the program below `directory`; returns where it is.
-fn build(name: &str, root: &Path, directory: &Path) -> PathBuf {
+/// Builds it below `directory`; returns where it is.
+fn build(root: &Path, directory: &Path, package: &str, name: &str) -> PathBuf {
     let (host, target) = (variable("HOST"), variable("TARGET"));
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.args(["build", "--package", "modstrap", "--bin", name, "--features", "bin", "--profile", "loader"]);
+    cargo.args(["build", "--package", package, "--bin", name, "--features", "bin", "--profile", "loader"]);
     cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(directory);
     if host != target {
         cargo.args(["--target", &target]);
