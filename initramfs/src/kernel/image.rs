@@ -26,13 +26,23 @@ pub(super) fn release(image: &[u8], content: &[u8]) -> Option<String> {
     bzimage_release(image).or_else(|| banner_release(content))
 }
 
+/// How many bytes an image lacks at its end, by what its header says of the packed kernel in it.
+pub(super) fn lacking(image: &[u8]) -> Option<usize> {
+    let payload = header_payload(image)?;
+    payload.end.checked_sub(image.len()).filter(|&lacking| lacking > 0)
+}
+
+/// Where an image's header says that its packed kernel is.
+fn header_payload(image: &[u8]) -> Option<Range<usize>> {
+    bzimage_payload(image).or_else(|| zboot_payload(image))
+}
+
 /// The next layer of an image: what it holds in compressed form.
 fn payload(image: &[u8]) -> Option<Vec<u8>> {
     if let Some(format) = Format::of(image) {
         return format.decompress(image).ok();
     }
-    let range = bzimage_payload(image).or_else(|| zboot_payload(image));
-    match range.and_then(|range| image.get(range)) {
+    match header_payload(image).and_then(|range| image.get(range)) {
         Some(payload) => Format::of(payload)?.decompress(payload).ok(),
         None if banner_release(image).is_some() => None,
         None => embedded(image),

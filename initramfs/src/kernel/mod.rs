@@ -12,7 +12,7 @@ mod vermagic;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use self::config::Config;
 use self::exports::Exports;
@@ -38,6 +38,10 @@ impl Kernel {
     /// or `config` beside it.
     pub fn read(path: &Path) -> Result<Kernel> {
         let image = std::fs::read(path).with_context(|| format!("cannot read the kernel {}", path.display()))?;
+        if let Some(lacking) = image::lacking(&image) {
+            let (has, path) = (image.len(), path.display());
+            bail!("{path}: the kernel image is cut off: it has {has} bytes, and by its header lacks {lacking}");
+        }
         let mut kernel = Self::parse(&image).with_context(|| {
             format!(
                 "{}: no kernel release found; give a kernel image such as vmlinuz, Image or vmlinux",
@@ -146,6 +150,21 @@ mod tests {
         // The release stands in the header even where the payload cannot be read.
         let cut = image.len() - payload.len() / 2;
         expect(&image[..cut], &[]);
+    }
+
+    #[test]
+    fn an_image_that_is_cut_off_is_told_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vmlinuz");
+        let packed = gzip(BANNER);
+        let zboot = [b"MZ\0\0zimg", &64_u32.to_le_bytes()[..], &(packed.len() as u32).to_le_bytes(), &[0; 48], &packed]
+            .concat();
+        std::fs::write(&path, &zboot).unwrap();
+        assert_eq!(Kernel::read(&path).unwrap().release, "6.9.1-board");
+        std::fs::write(&path, &zboot[..zboot.len() - 7]).unwrap();
+        let error = Kernel::read(&path).unwrap_err().to_string();
+        let has = zboot.len() - 7;
+        assert!(error.ends_with(&format!("is cut off: it has {has} bytes, and by its header lacks 7")), "{error}");
     }
 
     #[test]
