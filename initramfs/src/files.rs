@@ -78,12 +78,16 @@ fn text(path: &Path) -> Result<&str> {
 /// The programs in `archive` whose interpreter (the dynamic linker) is not in it: each with the interpreter's path.
 /// They cannot start.
 pub fn without_interpreter(archive: &Archive) -> Vec<(String, String)> {
-    let files = archive.nodes().filter_map(|(path, node)| match node {
-        Node::File { content, .. } => Some((path, interpreter(content)?)),
+    let missing = archive.nodes().filter_map(|(path, node)| match node {
+        Node::File { content, .. } => Some((format!("/{path}"), missing_interpreter(content, archive)?)),
         _ => None,
     });
-    let missing = files.filter(|(_, interpreter)| !archive.reaches(interpreter));
-    missing.map(|(path, interpreter)| (format!("/{path}"), interpreter)).collect()
+    missing.collect()
+}
+
+/// The interpreter of a program, if `archive` does not have it.
+pub fn missing_interpreter(program: &[u8], archive: &Archive) -> Option<String> {
+    interpreter(program).filter(|interpreter| !archive.reaches(interpreter))
 }
 
 /// The interpreter that an ELF program asks for.

@@ -44,7 +44,7 @@ pub mod why;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use modstrap::cmdline::{COMMAND_LINE, Words};
 
@@ -148,7 +148,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     tree.put_best_first(|module| knowledge.rank(module.into()));
     let selection = Selection::new(&tree, &knowledge, kernel.checks_signatures(), request)?;
     let proof = prove(request, &kernel, &tree, &selection)?;
-    check_loader(&loader, &tree, request)?;
+    check_loader(&loader, &archive, &tree, request)?;
 
     let blobs = pack_selection(request, &tree, &selection)?;
     let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs, &proof))?;
@@ -305,20 +305,28 @@ fn read_loader(request: &Request) -> Result<Vec<u8>> {
     }
 }
 
-/// A loader for another machine than the modules' could not run, or not load them.
-fn check_loader(loader: &[u8], tree: &Tree, request: &Request) -> Result<()> {
+/// A loader for another machine than the modules' could not run, or not load them; nor could one that needs a dynamic
+/// linker which is not among the user's files.
+fn check_loader(loader: &[u8], archive: &Archive, tree: &Tree, request: &Request) -> Result<()> {
     let name = match &request.loader {
         Some(path) => format!("the loader {}", path.display()),
         None => "the loader in this program".to_string(),
     };
     let machine = Machine::of(loader).with_context(|| format!("{name} is no ELF program"))?;
-    let Some(module) = tree.modules.first() else { return Ok(()) };
-    ensure!(
-        machine == module.machine,
-        "{name} is for {machine}, but the modules are for {}; give a loader for that with --loader",
-        module.machine
-    );
-    Ok(())
+    if let Some(module) = tree.modules.first() {
+        ensure!(
+            machine == module.machine,
+            "{name} is for {machine}, but the modules are for {}; give a loader for that with --loader",
+            module.machine
+        );
+    }
+    match files::missing_interpreter(loader, archive) {
+        Some(interpreter) if !request.force => bail!(
+            "{name} cannot start: it is no static program, and the image has no {interpreter} (--file adds it, --force makes \
+             the image all the same)"
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// A progress bar, if the request wants one.

@@ -508,6 +508,20 @@ fn a_loader_for_another_machine_is_refused() {
 }
 
 #[test]
+fn a_loader_that_cannot_start_is_refused_unless_forced() {
+    let system = System::new();
+    system.module("kernel/fs/foo.ko", "foo", &[]);
+    let program = env!("CARGO_BIN_EXE_modstrap");
+    let request = Request { loader: Some(program.into()), ..system.request() };
+    assert_says(&system.failure(&request), &["modstrap cannot start", "the image has no /lib", "--file", "--force"]);
+    let forced = system.build(&Request { force: true, ..request.clone() }).unwrap();
+    let (init, interpreter) = forced.summary.without_interpreter[0].clone();
+    assert_eq!(init, "/init");
+    let linker = FileSpec { source: program.into(), dest: Some(interpreter) };
+    system.build(&Request { files: vec![linker], ..request }).unwrap();
+}
+
+#[test]
 fn inspect_reads_back_what_was_built_and_sees_damage() {
     let system = System::new();
     system.module("kernel/fs/foo.ko", "foo", &["alias=fs-foo"]);
