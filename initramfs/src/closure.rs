@@ -186,12 +186,15 @@ impl<'a> Graph<'a> {
             match self.tree.by_name(name) {
                 Some(dependency) => hard.push(dependency),
                 None if self.tree.is_builtin(name) => {}
-                None => bail!(
-                    "module {} ({}) depends on {name}, which is neither in {} nor built into the kernel",
-                    module.name,
-                    module.path.display(),
-                    self.tree.directory.display()
-                ),
+                None => {
+                    let why = match self.tree.unusable(name) {
+                        Some(file) => format!("but {}", file.finding()),
+                        None => {
+                            format!("which is neither in {} nor built into the kernel", self.tree.directory.display())
+                        }
+                    };
+                    bail!("module {} ({}) depends on {name}, {why}", module.name, module.path.display());
+                }
             }
         }
         Ok(hard)

@@ -155,6 +155,8 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     let firmware = selection.firmware(&tree);
     let missing_firmware = firmware::add(&mut archive, request.firmware.as_deref(), &kernel.release, &firmware)?;
     let causes = Causes::of(request, &selection).pack()?;
+    let unusable = tree.unusable.iter().enumerate().filter(|(index, _)| !selection.missed.contains(index));
+    let unusable = unusable.map(|(_, file)| file.finding()).collect();
     let parts = image::Parts { loader: &loader, table: &table, blobs: &blobs.bytes, causes: &causes };
     image::add_skeleton(&mut archive, &parts)?;
     let image_bytes = image::write(output, &early, &archive, mtime)?;
@@ -175,8 +177,9 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
         missing_firmware,
         without_interpreter: files::without_interpreter(&archive),
         notes: tree.config.notes.iter().map(ToString::to_string).collect(),
+        warnings: selection.warnings,
         duplicates: tree.duplicates,
-        dangling: tree.dangling,
+        unusable,
         proof,
     })
 }
@@ -290,6 +293,7 @@ fn prove(request: &Request, kernel: &Kernel, tree: &Tree, selection: &Selection)
         others: proof::subjects::left_out(tree, selection),
         builtin: &tree.builtin.names,
     });
+    let proof = proof.and(selection.missed.iter().map(|&index| tree.unusable[index].finding()));
     ensure!(
         request.force || proof.holds(request.strict),
         "{} would not load these modules (--force makes the image all the same):\n{proof}",

@@ -193,14 +193,14 @@ pub fn normal(name: &str) -> String {
     String::from_utf8_lossy(&name).into_owned()
 }
 
-/// The content of a module file, unpacked if it is compressed.
+/// The content of a module file, unpacked if it is compressed. An error does not name the file.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = std::fs::read(path).context("it cannot be read")?;
     match Format::of(&bytes) {
         None => Ok(bytes),
         Some(format) => format
             .decompress(&bytes)
-            .with_context(|| format!("{}: its {} compression is damaged or cut off", path.display(), format.name())),
+            .with_context(|| format!("its {} compression is damaged or cut off", format.name())),
     }
 }
 

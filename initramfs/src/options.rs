@@ -47,7 +47,7 @@ pub struct Options {
     /// Refuse an image of which the proof of linking has so much as a warning
     #[arg(long)]
     strict: bool,
-    /// Make the image even if the kernel would refuse modules in it
+    /// Make the image even if the kernel would refuse modules in it, and leave out what cannot be taken or ordered
     #[arg(long, conflicts_with = "strict")]
     force: bool,
 }

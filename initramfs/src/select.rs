@@ -29,6 +29,10 @@ pub struct Selection {
     pub aliases: BTreeMap<usize, BTreeSet<String>>,
     /// Requests in the code of members of which `requests.txt` does not know.
     pub unknown: Vec<UnknownRequest>,
+    /// The damaged files of modules that should be members, by index of [`Tree::unusable`].
+    pub missed: BTreeSet<usize>,
+    /// What else a user should know.
+    pub warnings: Vec<String>,
 }
 
 /// A module of an image.
@@ -49,16 +53,21 @@ impl Selection {
     pub fn new(tree: &Tree, knowledge: &Knowledge, checks_signatures: bool, request: &Request) -> Result<Selection> {
         let mut selection = Selection::default();
         let mut wanted = Vec::new();
+        let chosen = HardwareSet::new(tree, knowledge, request);
         if let Hardware::Names(list) = &request.hardware {
             wanted.extend(selection.listed(tree, list)?);
         }
         for name in &request.include {
             wanted.extend(selection.ask_for(tree, name).context("--include")?);
         }
-        let chosen = HardwareSet::new(tree, knowledge, request);
         wanted.extend(chosen.modules().map(|index| (index, Cause::Hardware)));
+        selection.missed.extend(chosen.missed());
         let askers: Vec<String> = chosen.builtin().chain(&selection.builtin).cloned().collect();
-        Closing::new(tree, knowledge, checks_signatures, &mut selection).run(wanted, &askers)?;
+        let how = How { checks_signatures, leaves_out: request.force };
+        Closing::new(tree, knowledge, how, &mut selection).run(wanted, &askers)?;
+        // A file that is no good may stand before another of its name.
+        let members = selection.members.keys().map(|&index| &tree.modules[index].name);
+        selection.missed.extend(members.flat_map(|name| tree.missed(name)).collect::<Vec<usize>>());
         Ok(selection)
     }
 
@@ -89,16 +98,19 @@ impl Selection {
         Ok(wanted)
     }
 
-    /// The modules that a user means by `name`; none if it is part of the kernel itself.
+    /// The modules that a user means by `name`; none if it is part of the kernel itself, or its file is damaged.
     fn ask_for(&mut self, tree: &Tree, name: &str) -> Result<Vec<(usize, Cause)>> {
         let found = tree.find(name);
-        if found.is_empty() {
-            let hint = match &tree.similar(name)[..] {
-                [] => String::new(),
-                names => format!("; similar: {}", names.join(", ")),
+        let missed: Vec<usize> = tree.missed(name).collect();
+        if found.is_empty() && missed.is_empty() {
+            let hint = match (tree.unusable(name), &tree.similar(name)[..]) {
+                (Some(file), _) => format!("; {}", file.finding()),
+                (None, []) => String::new(),
+                (None, names) => format!("; similar: {}", names.join(", ")),
             };
             bail!("{} has no module {name}, nor is it built into the kernel{hint}", tree.directory.display());
         }
+        self.missed.extend(missed);
         self.builtin.extend(found.builtin);
         Ok(found.modules.into_iter().map(|index| (index, Cause::Named(name.to_string()))).collect())
     }
@@ -134,6 +146,18 @@ impl<'a> HardwareSet<'a> {
         natures.filter(|(_, part, nature)| self.has(*part, *nature)).map(|(name, ..)| name)
     }
 
+    /// The damaged files of its modules, by index of [`Tree::unusable`], as far as their places tell.
+    fn missed(&self) -> impl Iterator<Item = usize> {
+        let files = self.tree.unusable.iter().enumerate().filter(|(_, file)| file.is_missed());
+        let chosen = files.filter(|(_, file)| {
+            let place = file.place();
+            let part = Part { name: &file.module, place: place.as_deref() };
+            let nature = self.knowledge.nature_by_place(part);
+            self.request.hardware == Hardware::All || nature.is_some_and(|nature| self.has(part, nature))
+        });
+        chosen.map(|(index, _)| index)
+    }
+
     fn has(&self, part: Part, nature: Nature) -> bool {
         match self.request.hardware {
             Hardware::All => true,
@@ -153,21 +177,30 @@ impl<'a> HardwareSet<'a> {
     }
 }
 
+/// How a selection is closed.
+#[derive(Clone, Copy)]
+struct How {
+    /// The kernel checks the signatures of modules.
+    checks_signatures: bool,
+    /// What cannot be loaded is left out with a warning, where it is an error otherwise.
+    leaves_out: bool,
+}
+
 /// A selection being closed.
 struct Closing<'a> {
     tree: &'a Tree,
     knowledge: &'a Knowledge,
     graph: Graph<'a>,
-    checks_signatures: bool,
+    how: How,
     selection: &'a mut Selection,
     /// What is still to be added, the nearest to the user's wish first: so chains of causes are short.
     open: VecDeque<(usize, Cause)>,
 }
 
 impl<'a> Closing<'a> {
-    fn new(tree: &'a Tree, knowledge: &'a Knowledge, checks_signatures: bool, selection: &'a mut Selection) -> Self {
+    fn new(tree: &'a Tree, knowledge: &'a Knowledge, how: How, selection: &'a mut Selection) -> Self {
         let graph = Graph::new(tree, knowledge);
-        Closing { tree, knowledge, graph, checks_signatures, selection, open: VecDeque::new() }
+        Closing { tree, knowledge, graph, how, selection, open: VecDeque::new() }
     }
 
     /// Adds `wanted` and what answers to the `askers` among the parts of the kernel, and so on until nothing is missing.
@@ -177,8 +210,16 @@ impl<'a> Closing<'a> {
             self.answer(self.tree.builtin.part(asker));
         }
         while let Some((index, cause)) = self.open.pop_front() {
-            if !self.selection.members.contains_key(&index) {
-                self.add(index, cause)?;
+            if self.selection.members.contains_key(&index) {
+                continue;
+            }
+            match self.add(index, cause) {
+                Err(error) if self.how.leaves_out => {
+                    let name = &self.tree.modules[index].name;
+                    self.selection.warnings.push(format!("{name} is left out: {error:#}"));
+                }
+                Err(error) => bail!("{error:#} (--force leaves {} out)", self.tree.modules[index].name),
+                Ok(()) => {}
             }
         }
         Ok(())
@@ -219,13 +260,14 @@ impl<'a> Closing<'a> {
 
     /// The digest of which a boot loads a better provider before this module and what it needs.
     fn digest(&self, index: usize) -> Option<Digest> {
-        let needed = self.graph.needed(index).filter(|_| self.checks_signatures)?;
+        let needed = self.graph.needed(index).filter(|_| self.how.checks_signatures)?;
         Digest::for_loading(needed, self.tree, &self.graph)
     }
 
     /// Takes along what goes by `name`; whatever cannot be loaded here is no use.
     fn take(&mut self, name: &str, cause: impl Fn() -> Cause) {
         let found = self.tree.find(name);
+        self.selection.missed.extend(self.tree.missed(name));
         let members = &self.selection.members;
         let missing = found.modules.into_iter().filter(|index| !members.contains_key(index));
         let usable = missing.filter(|&index| self.graph.is_loadable(index));

@@ -7,7 +7,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::firmware::Missing;
-use crate::proof::Proof;
+use crate::proof::{Finding, Proof};
 use crate::requests::UnknownRequest;
 use crate::tree::Duplicate;
 
@@ -44,8 +44,10 @@ pub struct Summary {
     pub unknown_requests: Vec<UnknownRequest>,
     /// Names that several files had, and which was taken.
     pub duplicates: Vec<Duplicate>,
-    /// Links in the module tree to files that are not there.
-    pub dangling: Vec<PathBuf>,
+    /// What is called as modules are in the tree and gives none, as far as the image was to hold none of it.
+    pub unusable: Vec<Finding>,
+    /// What else deserves attention.
+    pub warnings: Vec<String>,
     /// Firmware that chosen modules may ask for and that is not in the image.
     pub missing_firmware: Vec<Missing>,
     /// Programs in the image that cannot start, each with the dynamic linker that is missing.
@@ -78,8 +80,11 @@ impl fmt::Display for Summary {
             let passed_over: Vec<String> = passed_over.iter().map(|path| path.display().to_string()).collect();
             writeln!(f, "duplicate {name}: {} is taken, not {}", taken.display(), passed_over.join(", "))?;
         }
-        for link in &self.dangling {
-            writeln!(f, "warning   {} links to nothing", link.display())?;
+        for warning in &self.warnings {
+            writeln!(f, "warning   {warning}")?;
+        }
+        for finding in &self.unusable {
+            writeln!(f, "warning   {finding}")?;
         }
         for request in &self.unknown_requests {
             writeln!(f, "warning   {request}")?;

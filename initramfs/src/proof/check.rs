@@ -15,7 +15,7 @@ use crate::contents::Contents;
 use crate::kernel::Kernel;
 use crate::kernel::exports::Exports;
 use crate::module::Module;
-use crate::tree::Tree;
+use crate::tree::{Tree, Unusable};
 
 /// What to check.
 #[derive(Clone, Debug)]
@@ -77,7 +77,8 @@ impl Question {
         let tree = Tree::read(directory, &kernel.release, progress)?;
         let (subjects, builtin) = (subjects::of_tree(&tree), &tree.builtin.names);
         let case = Case { kernel, cmdline: &self.cmdline, subjects, others: Vec::new(), builtin };
-        Ok((tree.modules.len(), Proof::of(&case)))
+        let damaged = tree.unusable.iter().filter(|file| file.is_missed()).count();
+        Ok((tree.modules.len() + damaged, Proof::of(&case).and(tree.unusable.iter().map(Unusable::finding))))
     }
 
     fn of_image(&self, kernel: &Kernel, path: &Path, progress: &ProgressBar) -> Result<(usize, Proof)> {

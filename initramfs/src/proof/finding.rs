@@ -53,6 +53,22 @@ pub enum Kind {
     NoKernelSymbols,
     /// Of the kernel's symbols only the names are known.
     NamesOnly,
+    /// No module can be read from its file.
+    Damaged {
+        /// The file, below the tree's directory.
+        path: String,
+        /// In words.
+        reason: String,
+        /// A better file of its name is there.
+        spare: bool,
+    },
+    /// What should be its file is none.
+    NoFile {
+        /// Below the tree's directory.
+        path: String,
+        /// What it is instead, in words.
+        what: &'static str,
+    },
     /// The module is not made as the kernel's loader wants it.
     Flaw {
         /// In words.
@@ -156,6 +172,8 @@ pub enum Kind {
     NoDependency {
         /// The name in its `depends`.
         name: String,
+        /// The file from which it cannot be taken.
+        unusable: Option<String>,
     },
     /// It depends on itself.
     Loop {
@@ -176,6 +194,8 @@ impl Kind {
     pub fn severity(&self) -> Severity {
         match self {
             Kind::NamesOnly
+            | Kind::Damaged { spare: true, .. }
+            | Kind::NoFile { .. }
             | Kind::Unsigned { enforced_by: None }
             | Kind::OtherRelease { .. }
             | Kind::Unversioned { tolerated: true, .. }
@@ -202,6 +222,11 @@ impl Finding {
             Kind::NamesOnly => f.write_str(
                 "of the kernel's symbols only the names are known, so versions, licences and namespaces are not proven",
             ),
+            Kind::Damaged { path, reason, spare: false } => write!(f, "cannot be taken from {path}: {reason}"),
+            Kind::Damaged { path, reason, spare: true } => {
+                write!(f, "is taken from another file than {path}, which is damaged: {reason}")
+            }
+            Kind::NoFile { path, what } => write!(f, "cannot be taken from {path}, which is {what}"),
             Kind::Flaw { reason } => write!(f, "can be loaded by no kernel: {reason}"),
             Kind::Machine { module, kernel } => write!(f, "is for {module}, but the kernel is for {kernel}"),
             Kind::BrokenSignature { reason } => write!(f, "has a broken signature: {reason}"),
@@ -247,7 +272,10 @@ impl Finding {
             }
             Kind::NamedTwice => f.write_str("is there twice"),
             Kind::BuiltIn => f.write_str("is also part of the kernel itself, which may refuse it for that"),
-            Kind::NoDependency { name } => {
+            Kind::NoDependency { name, unusable: Some(path) } => {
+                write!(f, "depends on {name}, which cannot be taken from {path}")
+            }
+            Kind::NoDependency { name, unusable: None } => {
                 write!(f, "depends on {name}, which is neither there nor built into the kernel")
             }
             Kind::Loop { through } => write!(f, "depends on itself: {}", through.join(" -> ")),

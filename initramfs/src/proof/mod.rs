@@ -61,6 +61,12 @@ impl Proof {
         Proof { findings: kernel.into_iter().chain(examined.into_iter().flatten()).collect() }
     }
 
+    /// The same with what was found in another way.
+    pub fn and(mut self, findings: impl IntoIterator<Item = Finding>) -> Proof {
+        self.findings.extend(findings);
+        self
+    }
+
     /// Whether nothing speaks against loading the modules; with `strict`, not even a warning.
     pub fn holds(&self, strict: bool) -> bool {
         let worst = self.findings.iter().map(Finding::severity).max();

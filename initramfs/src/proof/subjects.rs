@@ -57,7 +57,10 @@ impl Walk<'_> {
                 }
                 // What its dependencies lack is told of them.
                 None if open.len() > 1 || self.tree.is_builtin(name) => {}
-                None => self.findings.push(Kind::NoDependency { name: name.clone() }),
+                None => {
+                    let unusable = self.tree.unusable(name).map(|file| file.path.display().to_string());
+                    self.findings.push(Kind::NoDependency { name: name.clone(), unusable });
+                }
             }
         }
     }

@@ -1,12 +1,17 @@
 //! A kernel's module tree as a distribution ships it: found, walked, read, and put in order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod files;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
+use rayon::iter::Either;
 use rayon::prelude::*;
 
+use self::files::Files;
+pub use self::files::{Unusable, Why};
 use crate::aliases::Aliases;
 use crate::builtin::{Builtin, read_if_present};
 use crate::config::Config;
@@ -25,8 +30,8 @@ pub struct Tree {
     pub builtin: Builtin,
     /// The names that several files had.
     pub duplicates: Vec<Duplicate>,
-    /// Links to modules that are not there.
-    pub dangling: Vec<PathBuf>,
+    /// What is called as modules are and gives none.
+    pub unusable: Vec<Unusable>,
     /// What modprobe.d says.
     pub config: Config,
     by_name: HashMap<String, usize>,
@@ -103,31 +108,25 @@ impl Tree {
         let mut files = Files::default();
         files.walk(&directory, Path::new(""), &mut Vec::new())?;
         progress.set_length(files.found.len() as u64);
-        let read = |path: &PathBuf| -> Result<Module> {
-            let file = directory.join(path);
-            let module = read_file(&file).and_then(|bytes| {
-                Module::parse(path, &bytes).with_context(|| format!("{}: not a sound module", file.display()))
-            });
+        let read = |path: &PathBuf| {
+            let module = read_file(&directory.join(path)).and_then(|bytes| Module::parse(path, &bytes));
             progress.inc(1);
-            module
+            module.map_err(|error| Unusable::new(path.clone(), Why::Damaged(format!("{error:#}"))))
         };
-        let read: Vec<Result<Module>> = files.found.par_iter().map(read).collect();
-        let all = read.into_iter().collect::<Result<Vec<Module>>>()?;
+        let (damaged, all): (Vec<Unusable>, Vec<Module>) =
+            files.found.par_iter().partition_map(|path| Either::from(read(path)));
         let (mut modules, duplicates) = decide(all, &search);
         sort(&mut modules, &directory)?;
+        let mut unusable = files.others;
+        unusable.extend(damaged.into_iter().map(|file| file.beside(&modules, &search)));
+        unusable.sort_by(|a, b| a.path.cmp(&b.path));
         let builtin = Builtin::read(&directory)?;
-        let empty = modules.is_empty() && builtin.names.is_empty();
+        let empty = modules.is_empty() && builtin.names.is_empty() && unusable.is_empty();
         ensure!(!empty, "{}: neither modules nor modules.builtin are there", directory.display());
-        Ok(Tree::index(directory, modules, builtin, duplicates, files.dangling))
+        Ok(Tree { duplicates, unusable, ..Tree::index(directory, modules, builtin) })
     }
 
-    fn index(
-        directory: PathBuf,
-        modules: Vec<Module>,
-        builtin: Builtin,
-        duplicates: Vec<Duplicate>,
-        dangling: Vec<PathBuf>,
-    ) -> Tree {
+    fn index(directory: PathBuf, modules: Vec<Module>, builtin: Builtin) -> Tree {
         let mut tree = Tree {
             by_name: HashMap::new(),
             aliases: Aliases::default(),
@@ -137,8 +136,8 @@ impl Tree {
             directory,
             modules,
             builtin,
-            duplicates,
-            dangling,
+            duplicates: Vec::new(),
+            unusable: Vec::new(),
         };
         tree.number();
         tree
@@ -147,7 +146,7 @@ impl Tree {
     /// A tree of these modules alone.
     #[cfg(test)]
     pub(crate) fn of(modules: Vec<Module>) -> Tree {
-        Self::index(PathBuf::new(), modules, Builtin::default(), Vec::new(), Vec::new())
+        Self::index(PathBuf::new(), modules, Builtin::default())
     }
 
     /// Notes where each module stands.
@@ -204,6 +203,19 @@ impl Tree {
         self.is_builtin(name) || self.builtin_aliases.matching(&normal(name)).next().is_some()
     }
 
+    /// What is called as the module of this name would be, and gives none.
+    pub fn unusable(&self, name: &str) -> Option<&Unusable> {
+        let name = normal(name);
+        self.unusable.iter().find(|file| file.module == name)
+    }
+
+    /// The damaged files of which a module of this name is missed: indices of [`Tree::unusable`].
+    pub fn missed(&self, name: &str) -> impl Iterator<Item = usize> {
+        let name = normal(name);
+        let files = self.unusable.iter().enumerate().filter(|(_, file)| file.is_missed());
+        files.filter(move |(_, file)| file.module == name).map(|(index, _)| index)
+    }
+
     /// Who answers to `name`, in the order in which kmod asks, the first who does: aliases of modprobe.d, the module of
     /// that name, the modules' aliases, what is built in by name, what is built in by alias. An alias of modprobe.d that
     /// stands for nothing (`off`) is an answer too, and an empty one.
@@ -246,7 +258,8 @@ impl Tree {
 
     /// The content of a module's file, not compressed.
     pub fn content(&self, index: usize) -> Result<Vec<u8>> {
-        read_file(&self.directory.join(&self.modules[index].path))
+        let path = self.directory.join(&self.modules[index].path);
+        read_file(&path).with_context(|| path.display().to_string())
     }
 }
 
@@ -302,52 +315,6 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 
 fn is_module(path: &Path) -> bool {
     path.file_name().is_some_and(|name| SUFFIXES.iter().any(|suffix| name.to_string_lossy().ends_with(suffix)))
-}
-
-/// The module files of a tree.
-#[derive(Default)]
-struct Files {
-    /// Below the tree's directory, sorted; each file once, by whichever path comes first.
-    found: Vec<PathBuf>,
-    dangling: Vec<PathBuf>,
-    seen: HashSet<PathBuf>,
-}
-
-impl Files {
-    /// Collects the modules in `directory`, which is `below` the tree's. `open` are the directories that lead here:
-    /// a link back to one of them would never end.
-    fn walk(&mut self, directory: &Path, below: &Path, open: &mut Vec<PathBuf>) -> Result<()> {
-        let canonical = directory.canonicalize().with_context(|| directory.display().to_string())?;
-        if open.contains(&canonical) {
-            return Ok(());
-        }
-        open.push(canonical);
-        for path in entries(directory)? {
-            let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-            let below = below.join(&name);
-            if path.is_dir() {
-                // Links to the kernel's sources, which hold no modules but their own build's.
-                if below != Path::new("build") && below != Path::new("source") {
-                    self.walk(&path, &below, open)?;
-                }
-            } else if is_module(&path) {
-                self.add(&path, below);
-            }
-        }
-        open.pop();
-        Ok(())
-    }
-
-    fn add(&mut self, path: &Path, below: PathBuf) {
-        match path.canonicalize() {
-            Err(_) => self.dangling.push(below),
-            Ok(canonical) => {
-                if self.seen.insert(canonical) {
-                    self.found.push(below);
-                }
-            }
-        }
-    }
 }
 
 /// Keeps one module of each name.
