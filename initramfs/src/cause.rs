@@ -23,6 +23,8 @@ pub enum Cause {
     Hardware,
     /// The user named it so, in the list of modules or with `--include`.
     Named(String),
+    /// The record of the machine has it: a modalias, a driver or a file system.
+    Recorded(String),
     /// This module cannot be loaded without it.
     Dependency(String),
     /// This module is better loaded with it.
@@ -46,7 +48,7 @@ impl Cause {
     /// The module, or part of the kernel, that brought it in.
     pub fn of(&self) -> Option<&str> {
         match self {
-            Cause::Hardware | Cause::Named(_) => None,
+            Cause::Hardware | Cause::Named(_) | Cause::Recorded(_) => None,
             Cause::Dependency(of) | Cause::SoftDependency(of) | Cause::WeakDependency(of) => Some(of),
             Cause::Companion(of) | Cause::Digest(of) | Cause::Answer { to: of, .. } => Some(of),
         }
@@ -58,6 +60,7 @@ impl fmt::Display for Cause {
         match self {
             Cause::Hardware => write!(f, "the hardware that was asked for"),
             Cause::Named(name) => write!(f, "named as {name}"),
+            Cause::Recorded(name) => write!(f, "recorded of the machine: {name}"),
             Cause::Dependency(of) => write!(f, "dependency of {of}"),
             Cause::SoftDependency(of) => write!(f, "soft dependency of {of}"),
             Cause::WeakDependency(of) => write!(f, "weak dependency of {of}"),
@@ -90,7 +93,7 @@ impl Causes {
             Hardware::All => "all",
             Hardware::Generic => "generic",
             Hardware::Virtual => "virtual",
-            // All else has been named.
+            // All else has been named or recorded.
             Hardware::Names(_) => "net",
         };
         let modules = selection.members.values().map(|member| member.cause.clone());

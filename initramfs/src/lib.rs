@@ -111,7 +111,8 @@ pub enum Hardware {
     Virtual,
     /// Every module of the tree.
     All,
-    /// The modules named in a file, one name or modalias in a line, and what they need.
+    /// The modules named in a file, one name or modalias in a line, and what they need; or those for the machine of which
+    /// the file is a [`hardware`] record.
     Names(PathBuf),
 }
 
@@ -178,6 +179,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
         without_interpreter: files::without_interpreter(&archive),
         notes: tree.config.notes.iter().map(ToString::to_string).collect(),
         warnings: selection.warnings,
+        unanswered: selection.unanswered,
         duplicates: tree.duplicates,
         unusable,
         proof,

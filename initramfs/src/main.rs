@@ -29,7 +29,7 @@ enum Command {
     /// Print what a boot of an image would load, in order, and whether it would reach its root: by the loader's own
     /// code, on the record of a machine. Fails where the boot would
     Plan(PlanArguments),
-    /// Record this machine's devices for `plan`: one small text file without serial numbers, UUIDs, labels, addresses or
+    /// Record this machine's devices for `plan` and for `build --hardware`: one small text file without serial numbers, UUIDs, labels, addresses or
     /// names of hosts
     Hardware {
         /// Where to write the record, instead of printing it
@@ -78,7 +78,7 @@ struct BuildArguments {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
-    /// Name each missing firmware file
+    /// Name each missing firmware file, and each modalias of the hardware that nothing answers to
     #[arg(short, long)]
     verbose: bool,
 }
@@ -137,9 +137,12 @@ impl BuildArguments {
         if self.json {
             return json(&summary);
         }
-        let missing = summary.missing_firmware.iter().filter(|_| self.verbose);
-        let missing: String = missing.map(|missing| format!("missing   {missing}\n")).collect();
-        Ok(format!("{missing}{summary}"))
+        let mut text = String::new();
+        if self.verbose {
+            text.extend(summary.missing_firmware.iter().map(|missing| format!("missing   {missing}\n")));
+            text.extend(summary.unanswered.iter().map(|modalias| format!("unknown   {modalias}\n")));
+        }
+        Ok(format!("{text}{summary}"))
     }
 }
 

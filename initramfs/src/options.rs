@@ -10,8 +10,9 @@ use crate::{Compress, FileSpec, Hardware, Request};
 /// What goes into an image, and how.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Which drivers: generic, virtual, all modules there are, or a file with a module name or modalias in each line
-    #[arg(long, value_name = "generic|virtual|all|NAME-LIST-FILE", default_value = "generic", value_parser = parse_hardware)]
+    /// Which drivers: generic, virtual, all modules there are, or what a file says: a module name or modalias in each line,
+    /// or the record of a machine, made by `modstrap hardware`
+    #[arg(long, value_name = "generic|virtual|all|FILE", default_value = "generic", value_parser = parse_hardware)]
     hardware: Hardware,
     /// Add network devices and network file systems
     #[arg(long, value_name = "WHAT")]

@@ -11,6 +11,8 @@ use crate::cause::Cause;
 use crate::closure::{Graph, Link};
 use crate::digest::Digest;
 use crate::firmware;
+use crate::hardware::Record;
+use crate::hardware::needs::Needs;
 use crate::knowledge::{Knowledge, Nature};
 use crate::module::Module;
 use crate::pattern::Part;
@@ -29,6 +31,8 @@ pub struct Selection {
     pub aliases: BTreeMap<usize, BTreeSet<String>>,
     /// Requests in the code of members of which `requests.txt` does not know.
     pub unknown: Vec<UnknownRequest>,
+    /// Modaliases of the user's list or record to which nobody answers.
+    pub unanswered: Vec<String>,
     /// The damaged files of modules that should be members, by index of [`Tree::unusable`].
     pub missed: BTreeSet<usize>,
     /// What else a user should know.
@@ -55,7 +59,10 @@ impl Selection {
         let mut wanted = Vec::new();
         let chosen = HardwareSet::new(tree, knowledge, request);
         if let Hardware::Names(list) = &request.hardware {
-            wanted.extend(selection.listed(tree, list)?);
+            wanted.extend(match List::read(list)? {
+                List::Names(names) => selection.listed(tree, list, &names)?,
+                List::Record(record) => selection.recorded(&chosen, &record),
+            });
         }
         for name in &request.include {
             wanted.extend(selection.ask_for(tree, name).context("--include")?);
@@ -82,18 +89,16 @@ impl Selection {
         wanted
     }
 
-    /// The modules in a file of names: a module name or modalias in each line.
-    fn listed(&mut self, tree: &Tree, list: &Path) -> Result<Vec<(usize, Cause)>> {
-        let text = std::fs::read_to_string(list)
-            .with_context(|| format!("cannot read the list of modules {}", list.display()))?;
+    /// The modules in a list of names and modaliases, which come with their lines' numbers.
+    fn listed(&mut self, tree: &Tree, list: &Path, names: &[(usize, String)]) -> Result<Vec<(usize, Cause)>> {
         let mut wanted = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let name = line.split(" #").next().unwrap_or_default().trim();
-            if !name.is_empty() && !name.starts_with('#') {
-                let found =
-                    self.ask_for(tree, name).with_context(|| format!("{}, line {}", list.display(), number + 1))?;
-                wanted.extend(found);
+        for (number, name) in names {
+            // A machine has more devices than any kernel has drivers for.
+            if name.contains(':') && tree.find(name).is_empty() {
+                self.unanswered.push(name.clone());
+                continue;
             }
+            wanted.extend(self.ask_for(tree, name).with_context(|| format!("{}, line {number}", list.display()))?);
         }
         Ok(wanted)
     }
@@ -113,6 +118,46 @@ impl Selection {
         self.missed.extend(missed);
         self.builtin.extend(found.builtin);
         Ok(found.modules.into_iter().map(|index| (index, Cause::Named(name.to_string()))).collect())
+    }
+
+    /// The modules for the machine of a record.
+    fn recorded(&mut self, set: &HardwareSet, record: &Record) -> Vec<(usize, Cause)> {
+        let nature = |index: usize| set.knowledge.nature(&set.tree.modules[index]);
+        let needs = Needs::of(record, set.tree, |index| set.belongs(nature(index)));
+        for (name, what) in &needs.missing {
+            let missed: Vec<usize> = set.tree.missed(name).collect();
+            if missed.is_empty() {
+                self.warnings.push(format!("no module {name} is there, {what}"));
+            }
+            self.missed.extend(missed);
+        }
+        self.unanswered.extend(needs.unanswered);
+        self.builtin.extend(needs.builtin);
+        let is_file_system = |index: &usize| needs.any_file_system && nature(*index).class == Class::Fs;
+        let any =
+            (0..set.tree.modules.len()).filter(is_file_system).map(|index| (index, "any file system".to_string()));
+        needs.modules.into_iter().chain(any).map(|(index, name)| (index, Cause::Recorded(name))).collect()
+    }
+}
+
+/// What a file given for the hardware may be.
+enum List {
+    /// Names of modules and modaliases, each with the number of its line, from 1.
+    Names(Vec<(usize, String)>),
+    /// The record of a machine.
+    Record(Record),
+}
+
+impl List {
+    fn read(path: &Path) -> Result<List> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the list of modules {}", path.display()))?;
+        if Record::is_begun_by(&text) {
+            return text.parse().map(List::Record).with_context(|| format!("{}: no hardware record", path.display()));
+        }
+        let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim()).zip(1..);
+        let names = lines.filter(|(name, _)| !name.is_empty() && !name.starts_with('#'));
+        Ok(List::Names(names.map(|(name, number)| (number, name.to_string())).collect()))
     }
 }
 
@@ -228,8 +273,8 @@ impl<'a> Closing<'a> {
     fn add(&mut self, index: usize, cause: Cause) -> Result<()> {
         let module = &self.tree.modules[index];
         let mut nature = self.knowledge.nature(module);
-        // What the user named is meant to be loaded, so it is a candidate whatever it is.
-        if nature.class == Class::Other && matches!(cause, Cause::Named(_)) {
+        // What the user named, or a disk hangs on, is meant to be loaded, so it is a candidate whatever it is.
+        if nature.class == Class::Other && matches!(cause, Cause::Named(_) | Cause::Recorded(_)) {
             nature = Nature { class: Class::Bus, step: Step::Always, ..nature };
         }
         // Everything in its plan follows, by its own dependencies and by theirs: so the tools do what kmod does, and the

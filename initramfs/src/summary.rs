@@ -46,6 +46,8 @@ pub struct Summary {
     pub duplicates: Vec<Duplicate>,
     /// What is called as modules are in the tree and gives none, as far as the image was to hold none of it.
     pub unusable: Vec<Finding>,
+    /// Modaliases of the list or the record of hardware to which neither a module nor the kernel answers.
+    pub unanswered: Vec<String>,
     /// What else deserves attention.
     pub warnings: Vec<String>,
     /// Firmware that chosen modules may ask for and that is not in the image.
@@ -93,6 +95,10 @@ impl fmt::Display for Summary {
         match self.missing_firmware.len() {
             0 => {}
             count => writeln!(f, "firmware  {count} files that modules may ask for are left out (-v names them)")?,
+        }
+        match self.unanswered.len() {
+            0 => {}
+            count => writeln!(f, "hardware  modaliases that nothing answers to: {count} (-v names them)")?,
         }
         for (program, interpreter) in &self.without_interpreter {
             writeln!(f, "warning   {program} cannot start: the image has no {interpreter}")?;

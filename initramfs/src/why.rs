@@ -136,6 +136,7 @@ impl fmt::Display for Chain {
                 Cause::Hardware => write!(f, " <- set {} ({})", self.hardware, in_words(class))?,
                 Cause::Named(name) if name == module => write!(f, " <- named by the user")?,
                 Cause::Named(name) => write!(f, " <- named by the user ({name})")?,
+                Cause::Recorded(name) => write!(f, " <- recorded of the machine ({name})")?,
                 cause => write!(f, " <- {} ({})", cause.of().unwrap_or_default(), relation(cause))?,
             }
         }
@@ -149,7 +150,7 @@ impl fmt::Display for Chain {
 /// What a module is to the one that brought it in.
 fn relation(cause: &Cause) -> String {
     match cause {
-        Cause::Hardware | Cause::Named(_) => String::new(),
+        Cause::Hardware | Cause::Named(_) | Cause::Recorded(_) => String::new(),
         Cause::Dependency(_) => "dependency".into(),
         Cause::SoftDependency(_) => "soft dependency".into(),
         Cause::WeakDependency(_) => "weak dependency".into(),

@@ -1,7 +1,7 @@
 //! The record of a machine: one small text file with what a boot needs to know of it, and nothing private.
 //!
-//! [`capture`] makes it on the machine itself, [`crate::plan`] boots on it. A line is a word for what it speaks of and
-//! `key=value` words, with quotes as on a kernel command line:
+//! [`capture`] makes it on the machine itself, [`needs`] says what an image for the machine holds, [`crate::plan`] boots on
+//! it. A line is a word for what it speaks of and `key=value` words, with quotes as on a kernel command line:
 //!
 //! ```text
 //! modstrap-hardware 1
@@ -13,6 +13,7 @@
 //! ```
 
 pub mod capture;
+pub mod needs;
 mod private;
 mod root;
 
@@ -29,6 +30,9 @@ const HEADER: &str = "modstrap-hardware";
 
 /// The version of the format.
 const VERSION: u32 = 1;
+
+/// Virtio's drivers for directories of the host, by the file system that they serve.
+pub(crate) const SHARE_DRIVERS: [(&str, &str); 2] = [("9p", "9pnet_virtio"), ("virtiofs", "virtiofs")];
 
 /// A machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +101,11 @@ impl Record {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let text = String::from_utf8(bytes).map_err(|_| anyhow!("it is no text"));
         text.and_then(|text| text.parse()).with_context(|| format!("{}: no hardware record", path.display()))
+    }
+
+    /// Whether a text means to be a record.
+    pub fn is_begun_by(text: &str) -> bool {
+        text.starts_with(HEADER)
     }
 
     fn take(&mut self, line: &str) -> Result<()> {

@@ -16,11 +16,8 @@ use rustix::mount::MountFlags;
 
 use super::{Load, Reason, text};
 use crate::hardware::capture::is_above;
-use crate::hardware::{self, Device, Driver, Record};
+use crate::hardware::{self, Device, Driver, Record, SHARE_DRIVERS};
 use crate::module::normal;
-
-/// Virtio's drivers for directories of the host, by the file system that they serve.
-const SHARE_DRIVERS: [(&str, &str); 2] = [("9p", "9pnet_virtio"), ("virtiofs", "virtiofs")];
 
 /// A recorded machine on its way through a boot.
 pub struct Recorded<'a> {
