@@ -177,8 +177,8 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
         builtin: selection.builtin.into_iter().collect(),
         missing_firmware,
         without_interpreter: files::without_interpreter(&archive),
-        notes: tree.config.notes.iter().map(ToString::to_string).collect(),
-        warnings: selection.warnings,
+        notes: tree.config.told(false),
+        warnings: tree.config.told(true).into_iter().chain(selection.warnings).collect(),
         unanswered: selection.unanswered,
         duplicates: tree.duplicates,
         unusable,
@@ -262,9 +262,9 @@ fn table_input(
             blob: place.offset,
         }
     });
-    let configured = tree.config.aliases.iter().map(|(pattern, name)| table::Configured {
-        pattern: pattern.clone(),
-        module: tree.by_name(name).and_then(|index| numbers.get(&index).copied()),
+    let configured = tree.config.aliases.iter().map(|alias| table::Configured {
+        pattern: alias.pattern.clone(),
+        module: tree.by_name(&alias.module).and_then(|index| numbers.get(&index).copied()),
     });
     table::Input {
         release: kernel.release.clone(),

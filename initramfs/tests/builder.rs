@@ -242,13 +242,29 @@ fn modprobe_d_is_merged_into_the_image() {
         &summary,
         &[
             "first/1.conf, line 5: options proc: it is built into the kernel",
-            "second/2.conf, line 2: commands are not run in an initramfs: install b /bin/true",
+            "config    ",
+            "first/1.conf, line 4: alias fs_x off: `off` is no module, so nothing is loaded for it",
+            "second/2.conf, line 2: install b /bin/true: commands are not run in an initramfs, so b is loaded all the same",
             "second/2.conf, line 3: not a directive of modprobe.d, passed over: frobnicate",
             "second/2.conf, line 4: options fs_y: an alias has no parameters of its own",
         ],
     );
+    let warnings = &image.summary.warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("install b /bin/true"), "{warnings:?}");
     let none = system.build(&system.request_for("a\n")).unwrap();
     assert_eq!((none.closure("a"), none.options("a")), ("a".into(), String::new()));
+}
+
+#[test]
+fn an_alias_to_an_alias_is_not_followed_and_that_is_told() {
+    let system = System::new();
+    system.module("kernel/fs/a.ko", "a", &["alias=fs-x"]);
+    let conf = system.write("x.conf", "alias nick a\nalias nick2 nick\nalias nick3 fs-x\nalias nick4 proc\n");
+    let image = system.build(&Request { modprobe_d: vec![conf], ..system.request() }).unwrap();
+    assert_eq!((image.lookup("nick"), image.lookup("nick2")), (vec!["a".to_string()], vec![]));
+    let notes: Vec<&str> = image.summary.notes.iter().map(|note| &note[note.find("line").unwrap()..]).collect();
+    let fate = "that is itself an alias, which kmod does not follow; name the module";
+    assert_eq!(notes, [format!("line 2: alias nick2 nick: {fate}"), format!("line 3: alias nick3 fs_x: {fate}")]);
 }
 
 #[test]

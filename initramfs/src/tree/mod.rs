@@ -175,7 +175,7 @@ impl Tree {
         for module in &mut self.modules {
             module.add_soft(&config.soft(&module.name));
         }
-        self.configured = config.aliases.iter().cloned().collect();
+        self.configured = config.aliases.iter().map(|alias| (alias.pattern.clone(), alias.module.clone())).collect();
         config.note_lost_options(|name| match name {
             name if self.by_name(name).is_some() => None,
             name if self.is_builtin(name) => {
@@ -185,7 +185,19 @@ impl Tree {
                 (!self.find(name).is_empty()).then_some("an alias has no parameters of its own here; name the module")
             }
         });
+        config.note_lost_aliases(|name| match name {
+            name if !self.named(name).is_empty() => None,
+            "off" => Some("`off` is no module, so nothing is loaded for it"),
+            name => {
+                self.answers(name).then_some("that is itself an alias, which kmod does not follow; name the module")
+            }
+        });
         self.config = config;
+    }
+
+    /// Whether an alias has this name.
+    fn answers(&self, name: &str) -> bool {
+        self.configured.matching(name).next().is_some() || !self.find(name).is_empty()
     }
 
     /// The module of this name.

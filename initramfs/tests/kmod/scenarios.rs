@@ -360,7 +360,7 @@ fn modprobe_d_is_read_as_kmod_reads_it() {
     assert_eq!(config.options("foo_bar").split_whitespace().count(), 9);
     let aliases =
         lines("alias ").map(|line| line.split_once(' ').unwrap()).filter(|(pattern, _)| pattern.starts_with("my"));
-    assert!(aliases.eq(config.aliases.iter().map(|(pattern, name)| (pattern.as_str(), name.as_str()))));
+    assert!(aliases.eq(config.aliases.iter().map(|alias| (alias.pattern.as_str(), alias.module.as_str()))));
     assert_eq!(config.soft("s").before, ["one_1", "two", "four"]);
     assert_eq!((config.soft("t_x").before, config.soft("t_x").neither), (vec!["two".into()], vec!["one".to_string()]));
     assert_eq!(config.notes.len(), 6, "{:?}", config.notes);
