@@ -40,6 +40,7 @@ enum Command {
         sysfs: Option<PathBuf>,
     },
     /// Prove that a kernel loads all modules of a tree, or of an image in its order
+    #[command(override_usage = "modstrap check [OPTIONS] --kernel <VMLINUZ> <--modules <DIR>|IMAGE>")]
     Check(CheckArguments),
     /// Say through which chain a module got into an image: from it to what was asked for
     Why {

@@ -154,3 +154,10 @@ fn what_is_no_regular_file_is_told_and_never_read() {
     let failure = system.failure(&system.request_for("fifo\n"));
     assert!(failure.contains("has no module fifo") && failure.contains("which is a FIFO"), "{failure}");
 }
+
+#[test]
+fn the_usage_of_check_says_that_its_operands_exclude_each_other() {
+    let output = Command::new(env!("CARGO_BIN_EXE_modstrap")).arg("check").output().unwrap();
+    let usage = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(usage.contains("modstrap check [OPTIONS] --kernel <VMLINUZ> <--modules <DIR>|IMAGE>"), "{usage}");
+}
