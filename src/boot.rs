@@ -14,7 +14,7 @@ use crate::kernel;
 use crate::machine::{Machine, Running};
 use crate::module::{Loading, Modules};
 use crate::report::{Level, Log};
-use crate::root::{Pace, RootSpec, Search};
+use crate::root::{Pace, RootSpec, Search, overlay};
 use crate::store;
 use crate::sys::{FileMap, Program};
 use crate::table::Table;
@@ -62,6 +62,9 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
     let root = cmdline.root.ok_or_else(|| log.fail(Problem::NoRoot, b""))?;
     let spec = RootSpec::parse(root, cmdline.root_type).ok_or_else(|| log.fail(Problem::RootForm, root))?;
     let mut search = Search::new(spec, cmdline);
+    if cmdline.loads {
+        modules.load_wanted(log);
+    }
     // The socket first: what happens while the devices are read is an event, and none falls between.
     modules.machine_mut().listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
 
@@ -77,7 +80,7 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
             return Err(search.missing(root, log));
         }
     }
-    Ok(())
+    overlay::lay(cmdline, modules, log)
 }
 
 fn image_file(path: &str, log: &mut Log) -> Result<FileMap, Failure> {

@@ -55,9 +55,11 @@ pub enum Problem {
     FileSystemModule,
     /// The kernel refused to mount the root.
     RootMount,
+    /// The kernel refused the upper layer of the overlay.
+    Overlay,
     /// The root has no init.
     NoInit,
-    /// The `init=` that was asked for is not there.
+    /// The init that was asked for, of the root or the image, is not there.
     NoSuchInit,
     /// A step of the handoff failed.
     HandOff,
@@ -108,8 +110,9 @@ root=% did not appear\0\
 cannot mount %: neither the kernel nor the image knows &; build with --include &\0\
 cannot mount %: the module of & did not load (see above)\0\
 cannot mount % as &\0\
+cannot mount modstrap.overlay=%\0\
 the root has no init: neither /sbin/init, /etc/init, /bin/init nor /bin/sh\0\
-the root has no executable init=%\0\
+the & has no executable init=%\0\
 cannot hand over to %";
 
     /// The sentence for it.

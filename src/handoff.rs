@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
@@ -45,27 +45,36 @@ pub fn mount_kernel_file_systems(log: &mut Log) -> Result<(), Failure> {
 const INITS: [&CStr; 4] = [c"/sbin/init", c"/etc/init", c"/bin/init", c"/bin/sh"];
 
 /// The init to become: the one that was asked for, or the first of the kernel's own list that is there.
+///
+/// One that the image brings along is held open, and goes by that name: it outlives its file.
 #[inline(never)]
 pub fn find_init(cmdline: &CommandLine, log: &mut Log) -> Result<Path, Failure> {
-    let mut failure = |problem, detail, errno| log.fail_as(problem, detail, b"", errno);
-    let directory = open_directory(MOUNT_POINT).map_err(|errno| failure(Problem::NoInit, b"", Some(errno)))?;
-    if let Some(asked) = cmdline.init {
-        let path = Path::of(&[asked]);
-        return match executable(&directory, path.as_c_str()) {
-            Ok(()) => Ok(path),
-            Err(errno) => Err(failure(Problem::NoSuchInit, asked, Some(errno))),
-        };
+    let (place, asked, whose): (_, _, &[u8]) = match cmdline.image_init {
+        None => (MOUNT_POINT, cmdline.init, b"root"),
+        asked => (c"/", asked, b"image"),
+    };
+    let directory = open_directory(place).map_err(|errno| log.fail_as(Problem::NoInit, b"", b"", Some(errno)))?;
+    if let Some(asked) = asked {
+        let mut path = Path::of(&[asked]);
+        let file = executable(&directory, path.as_c_str());
+        let file = file.map_err(|errno| log.fail_as(Problem::NoSuchInit, asked, whose, Some(errno)))?;
+        if cmdline.image_init.is_some() {
+            path = Path::of(&[b"/proc/self/fd/"]);
+            path.push_number(file.unsigned_abs().into());
+        }
+        return Ok(path);
     }
     let found = INITS.iter().find(|path| executable(&directory, path).is_ok());
-    found.map(|path| Path::of(&[path.to_bytes()])).ok_or_else(|| failure(Problem::NoInit, b"", None))
+    found.map(|path| Path::of(&[path.to_bytes()])).ok_or_else(|| log.fail(Problem::NoInit, b""))
 }
 
-/// Whether a path leads to an executable file, links followed as they will be once this directory is the root.
-fn executable(root: &OwnedFd, path: &CStr) -> Result<(), Errno> {
+/// The executable file that a path leads to, links followed as they will be once this directory is the root. It is open
+/// until this program becomes another.
+fn executable(root: &OwnedFd, path: &CStr) -> Result<RawFd, Errno> {
     let file = fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)?;
     let status = fs::fstat(&file)?;
     let is_file = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
-    if is_file && status.st_mode & 0o111 != 0 { Ok(()) } else { Err(Errno::ACCESS) }
+    if is_file && status.st_mode & 0o111 != 0 { Ok(file.into_raw_fd()) } else { Err(Errno::ACCESS) }
 }
 
 /// Makes the mounted root the root, frees the initramfs, and becomes the real init. Comes back only with a failure.
@@ -73,11 +82,11 @@ fn executable(root: &OwnedFd, path: &CStr) -> Result<(), Errno> {
 /// As with the kernel, an init of its list that cannot be run is not the last word, and one that was asked for is.
 #[inline(never)]
 pub fn hand_off(program: &mut Program, init: &Path, cmdline: &CommandLine, log: &mut Log) -> Failure {
-    let (step, errno) = match switch_root() {
+    let (step, errno) = match switch_root(cmdline.overlay.is_some()) {
         Ok(()) => {
             reopen_console();
             let errno = program.become_other(init.as_c_str());
-            if cmdline.init.is_none() {
+            if cmdline.init.or(cmdline.image_init).is_none() {
                 for init in &INITS {
                     program.become_other(init);
                 }
@@ -92,10 +101,14 @@ pub fn hand_off(program: &mut Program, init: &Path, cmdline: &CommandLine, log: 
 /// A step of the handoff, in words, and why it failed.
 type Misstep = (&'static [u8], Errno);
 
-fn switch_root() -> Result<(), Misstep> {
+/// Leaves for the mounted root. An overlay gets the directories to mount on that its root lacks.
+fn switch_root(is_overlay: bool) -> Result<(), Misstep> {
     let old_root = open_directory(c"/").map_err(|errno| (&b"the initramfs"[..], errno))?;
     check_is_initramfs(&old_root)?;
     for &(place, new_place, ..) in &KERNEL_MOUNTS {
+        if is_overlay {
+            let _ = fs::mkdir(new_place, Mode::from_raw_mode(0o755));
+        }
         // A root without such a directory does without; the mount must not stay behind, though.
         if mount_move(place, new_place).is_err() {
             let _ = unmount(place, UnmountFlags::DETACH);

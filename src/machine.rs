@@ -15,7 +15,7 @@ use crate::module::{Blob, Corrupt};
 use crate::report::Line;
 use crate::root::mount::MOUNT_POINT;
 use crate::root::superblock::FsKind;
-use crate::root::{self, Finder, RootSpec};
+use crate::root::{self, Finder, RootSpec, overlay};
 use crate::sys::{self, Buffer, lock_byte};
 use crate::table::{ModuleId, fold};
 use crate::text::{split, split_once};
@@ -116,6 +116,12 @@ pub trait Machine {
 
     /// Mounts the root.
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno>;
+
+    /// Moves the mounted root aside, to be the lower layer of an overlay, and mounts a tmpfs with these options for the
+    /// upper one.
+    fn set_aside(&mut self, _options: &CStr) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 /// The machine that this program runs on.
@@ -223,6 +229,10 @@ impl Machine for Running<'_> {
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno> {
         let _ = fs::mkdir(MOUNT_POINT, Mode::from_raw_mode(0o755));
         mount(source, MOUNT_POINT, kind, flags, options)
+    }
+
+    fn set_aside(&mut self, options: &CStr) -> Result<(), Errno> {
+        overlay::set_aside(options)
     }
 }
 

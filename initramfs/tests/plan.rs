@@ -175,6 +175,28 @@ fn a_directory_of_the_host_comes_with_its_device() {
 }
 
 #[test]
+fn an_overlay_and_what_is_wanted_are_loaded_too() {
+    let system = system();
+    system.module("kernel/fs/overlayfs/overlay.ko", "overlay", &["alias=fs-overlay"]);
+    system.module("kernel/drivers/block/loop.ko", "loop", &[]);
+    let words = "root=/dev/nvme0n1 modstrap.overlay=tmpfs modstrap.load=loop,no_such";
+    let plan = on_record(&image(&system), &system, SERVER, words).unwrap();
+    let expected = [
+        "kernel    6.9.0-test",
+        "load      loop                     as modstrap.load= asks",
+        "load      nvme_core                dependency of nvme",
+        "load      nvme                     for pci0/3 (pci:v2d1)",
+        "load      xfs                      file system of the root (fs-xfs)",
+        "load      overlay                  file system of the root (fs-overlay)",
+        "root      /dev/nvme0n1 (xfs), with 5 modules loaded",
+    ];
+    assert_eq!(plan.to_string().lines().collect::<Vec<_>>(), expected);
+    let bare = on_server("root=/dev/nvme0n1 modstrap.overlay=tmpfs");
+    let why = "cannot mount overlay: neither the kernel nor the image knows overlay; build with --include overlay";
+    assert_eq!(bare.failure.as_deref(), Some(why));
+}
+
+#[test]
 fn what_the_image_lacks_is_named() {
     let system = system();
     let hardware = Hardware::Names(system.write("names", "ext4\nvirtio_scsi\n"));

@@ -67,6 +67,10 @@ pub struct CommandLine<'a> {
     pub root_delay: u64,
     /// `init=`.
     pub init: Option<&'a [u8]>,
+    /// `modstrap.init=`: an init that the image brings along.
+    pub image_init: Option<&'a [u8]>,
+    /// `modstrap.overlay=`: the root stays as it is, and what is written goes elsewhere.
+    pub overlay: Option<&'a [u8]>,
     /// `modstrap.onfail=`.
     pub on_fail: OnFail,
     /// `modstrap.anykernel`: the table may belong to another kernel.
@@ -77,11 +81,13 @@ pub struct CommandLine<'a> {
     module_blacklist: &'a [u8],
     /// Whether there is any `modstrap.mask=`.
     masks: bool,
+    /// Whether there is any `modstrap.load=`.
+    pub loads: bool,
 }
 
 /// The words that are read, each at the place of its number in [`CommandLine::take`].
 const WORDS: &[u8] = b"root\0rootfstype\0rootflags\0ro\0rw\0rootwait\0rootdelay\0init\0module_blacklist\0\
-    modstrap.onfail\0modstrap.anykernel\0modstrap.mask";
+    modstrap.onfail\0modstrap.anykernel\0modstrap.mask\0modstrap.init\0modstrap.overlay\0modstrap.load";
 
 /// What words of our own begin with.
 const OURS: &[u8] = b"modstrap.";
@@ -98,11 +104,14 @@ impl<'a> CommandLine<'a> {
             patience: Patience::For(PATIENCE),
             root_delay: 0,
             init: None,
+            image_init: None,
+            overlay: None,
             on_fail: OnFail::Panic,
             any_kernel: false,
             odd: None,
             module_blacklist: b"",
             masks: false,
+            loads: false,
         };
         for word in Words::new(text) {
             line.take(word);
@@ -135,6 +144,11 @@ impl<'a> CommandLine<'a> {
     /// The parameters given to a module, in their order.
     pub fn parameters<'m>(&self, module: &'m [u8]) -> impl Iterator<Item = Parameter<'a>> + use<'a, 'm> {
         self.words().filter_map(move |word| word.parameter_of(module))
+    }
+
+    /// Whether `modstrap.load=` wants the module, whatever the root needs.
+    pub fn wants(&self, module: &[u8]) -> bool {
+        self.lists(b"modstrap.load", module)
     }
 
     /// Whether one of the words with this key has the module in its list.
@@ -170,6 +184,9 @@ impl<'a> CommandLine<'a> {
             },
             (Some(10), value) => self.any_kernel = value != Some(b"0"),
             (Some(11), Some(_)) => self.masks = true,
+            (Some(12), Some(value)) => self.image_init = Some(value),
+            (Some(13), Some(value)) => self.overlay = Some(value),
+            (Some(14), Some(_)) => self.loads = true,
             (None, _) if !word.key.starts_with(OURS) => {}
             _ => self.odd = Some(word.text),
         }
@@ -241,6 +258,16 @@ mod tests {
         for name in ["ext4", "jbd"] {
             assert_eq!(line.masks(name.as_bytes()), None, "{name}");
         }
+    }
+
+    #[test]
+    fn finds_what_is_to_be_loaded_all_the_same() {
+        let line = CommandLine::parse(b"modstrap.load=loop,,dm-mod modstrap.load= modstrap.load=virtio_console");
+        for name in ["loop", "dm_mod", "virtio_console"] {
+            assert!(line.loads && line.wants(name.as_bytes()), "{name}");
+        }
+        assert!(!line.wants(b"dm") && !line.wants(b"ext4"));
+        assert_eq!(line.odd, None);
     }
 
     #[test]

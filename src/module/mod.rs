@@ -222,6 +222,16 @@ impl<'a, M: Machine> Modules<'a, M> {
         });
     }
 
+    /// Loads what the command line wants loaded first, in the table's order.
+    pub fn load_wanted(&mut self, log: &mut Log) {
+        for module in self.table.modules() {
+            if self.cmdline.wants(self.table.name(module).as_bytes()) {
+                self.machine.explain(module, Why::Name(b"modstrap.load="));
+                self.load(module, log);
+            }
+        }
+    }
+
     /// Loads a module with its whole closure, in the table's order.
     pub fn load(&mut self, module: ModuleId, log: &mut Log) {
         self.load_within(module, false, NESTING, log);

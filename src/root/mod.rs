@@ -2,6 +2,7 @@
 
 mod finder;
 pub mod mount;
+pub mod overlay;
 mod pace;
 pub mod partition;
 mod search;

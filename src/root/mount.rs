@@ -1,5 +1,7 @@
 //! Mounting the root: its type by content or as asked for, its options as mount(8) takes them.
 
+use core::ffi::CStr;
+
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -14,10 +16,10 @@ use crate::report::{Level, Line, Log};
 use crate::text::{place, split};
 
 /// Where the root is mounted before it becomes the root.
-pub const MOUNT_POINT: &core::ffi::CStr = c"/root";
+pub const MOUNT_POINT: &CStr = c"/root";
 
 /// The options of a mount that the file system sees; the kernel takes up to a page.
-type Options = Line;
+pub type Options = Line;
 
 /// Mounts the root's disk.
 #[inline(never)]
@@ -76,11 +78,24 @@ fn as_kind(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
+    let (flags, options) = options(cmdline, b"");
+    with_options(source, kind, flags, &options, modules, log)
+}
+
+/// Mounts as this type, with these flags and options, at [`MOUNT_POINT`].
+#[inline(never)]
+pub fn with_options(
+    source: &Path,
+    kind: &[u8],
+    flags: MountFlags,
+    options: &Options,
+    modules: &mut Modules<impl Machine>,
+    log: &mut Log,
+) -> Result<(), Failure> {
     if load_module(kind, modules, log) == Answer::Failed {
         return Err(log.fail_as(Problem::FileSystemModule, source.as_bytes(), kind, None));
     }
-    let (flags, options) = options(cmdline, b"");
-    if let Err(errno) = mount_or_read_only(source, kind, flags, &options, modules.machine_mut(), log) {
+    if let Err(errno) = mount_or_read_only(source, kind, flags, options, modules.machine_mut(), log) {
         let (problem, errno) = match errno {
             Errno::NODEV => (Problem::NoFileSystem, None),
             errno => (Problem::RootMount, Some(errno)),
@@ -191,6 +206,10 @@ fn options(cmdline: &CommandLine, needed: &[u8]) -> (MountFlags, Options) {
             options.push(word);
         }
     }
+    // Below an overlay the root is never written, whatever the words for it say.
+    if cmdline.overlay.is_some() {
+        flags |= MountFlags::RDONLY;
+    }
     (flags, options)
 }
 
@@ -211,5 +230,7 @@ mod tests {
         assert_eq!(options(&CommandLine::parse(b""), b"").0, MountFlags::RDONLY);
         assert_eq!(options(&CommandLine::parse(b"rw"), b"").0, MountFlags::empty());
         assert_eq!(options(&CommandLine::parse(b"rootflags=rw"), b"").0, MountFlags::empty());
+        let below = CommandLine::parse(b"rw rootflags=rw modstrap.overlay=tmpfs");
+        assert_eq!(options(&below, b"").0, MountFlags::RDONLY);
     }
 }

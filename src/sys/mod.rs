@@ -16,7 +16,7 @@ mod time;
 
 pub use lock::lock_byte;
 pub use map::{Buffer, FileMap};
-pub use program::{Arguments, Program, base_name, c_str, console, exit, output};
+pub use program::{Arguments, Program, base_name, become_program, c_str, console, exit, fork, output};
 pub use signal::interrupt_every;
 pub use time::{now, sleep, timespec};
 
@@ -28,4 +28,5 @@ struct Numbers {
     rt_sigaction: usize,
     setitimer: usize,
     fcntl: usize,
+    clone: usize,
 }

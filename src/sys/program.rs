@@ -3,8 +3,10 @@
 use core::ffi::CStr;
 
 use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
+use rustix::process::Pid;
 
+use super::map::Buffer;
 use super::syscall::{NUMBERS, syscall};
 
 /// The arguments and the environment, where the kernel put them.
@@ -53,6 +55,43 @@ impl Program {
         };
         // `execve` returns only errors, as negative numbers.
         Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))
+    }
+}
+
+/// Becomes the program at `path`. `texts` are the arguments, so many of them, and then the environment, each text with a
+/// NUL behind it. Comes back only with an error.
+pub fn become_program(path: &CStr, texts: &[u8], arguments: usize) -> Errno {
+    if texts.last().is_none_or(|last| *last != 0) {
+        return Errno::INVAL;
+    }
+    let count = texts.iter().filter(|byte| **byte == 0).count();
+    // Both lists of pointers end in null, as this memory is where nothing is written.
+    let mut pointers = match Buffer::new((count + 2) * size_of::<usize>()) {
+        Ok(pointers) => pointers,
+        Err(errno) => return errno,
+    };
+    let texts = texts.split_inclusive(|byte| *byte == 0).map(|text| text.as_ptr() as usize);
+    // The null pointer behind the arguments has a place of its own.
+    let mut places = pointers.chunks_exact_mut(size_of::<usize>()).enumerate().filter(|(place, _)| *place != arguments);
+    for (text, (_, place)) in texts.zip(&mut places) {
+        place.copy_from_slice(&text.to_ne_bytes());
+    }
+    drop(places);
+    let argv = pointers.as_ptr() as usize;
+    let envp = argv + (arguments.min(count) + 1) * size_of::<usize>();
+    // Safety: both lists are valid and end in null, each text ends in NUL, and all of them outlive the call.
+    let result = unsafe { syscall(NUMBERS.execve, path.as_ptr() as usize, argv, envp, 0) };
+    Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))
+}
+
+/// Makes a copy of this process; returns the copy's number, and nothing in the copy itself.
+pub fn fork() -> io::Result<Option<Pid>> {
+    const SIGCHLD: usize = 17;
+    // Safety: the copy has memory of its own, and this program no threads that it would lack.
+    let result = unsafe { syscall(NUMBERS.clone, SIGCHLD, 0, 0, 0) };
+    match i32::try_from(result) {
+        Ok(number) if number >= 0 => Ok(Pid::from_raw(number)),
+        _ => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))),
     }
 }
 

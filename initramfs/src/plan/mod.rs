@@ -75,9 +75,9 @@ pub enum Reason {
         /// Its modalias.
         modalias: String,
     },
-    /// It is the module of the root's file system.
+    /// It is the module of the root's file system, or the command line names it.
     Alias {
-        /// The name that it answers to.
+        /// The name that it answers to, or the word of the command line.
         alias: String,
     },
     /// It provides an algorithm, as others do.
@@ -321,6 +321,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Device { path, modalias } => write!(f, "for {path} ({modalias})"),
+            Reason::Alias { alias } if alias.ends_with('=') => write!(f, "as {alias} asks"),
             Reason::Alias { alias } => write!(f, "file system of the root ({alias})"),
             Reason::Choice { of, alias } => write!(f, "choice of {alias} for {of}"),
             Reason::Dependency { of } => write!(f, "dependency of {of}"),

@@ -3,8 +3,15 @@
 use super::Numbers;
 
 /// The calls' numbers.
-pub const NUMBERS: Numbers =
-    Numbers { execve: 221, exit_group: 94, clock_gettime: 113, rt_sigaction: 134, setitimer: 103, fcntl: 25 };
+pub const NUMBERS: Numbers = Numbers {
+    execve: 221,
+    exit_group: 94,
+    clock_gettime: 113,
+    rt_sigaction: 134,
+    setitimer: 103,
+    fcntl: 25,
+    clone: 220,
+};
 
 /// A system call of up to four arguments; its result is negative for an error.
 ///

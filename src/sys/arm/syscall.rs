@@ -3,8 +3,15 @@
 use super::Numbers;
 
 /// The calls' numbers.
-pub const NUMBERS: Numbers =
-    Numbers { execve: 11, exit_group: 248, clock_gettime: 403, rt_sigaction: 174, setitimer: 104, fcntl: 221 };
+pub const NUMBERS: Numbers = Numbers {
+    execve: 11,
+    exit_group: 248,
+    clock_gettime: 403,
+    rt_sigaction: 174,
+    setitimer: 104,
+    fcntl: 221,
+    clone: 120,
+};
 
 /// A system call of up to four arguments; its result is negative for an error.
 ///

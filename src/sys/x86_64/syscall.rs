@@ -4,7 +4,7 @@ use super::Numbers;
 
 /// The calls' numbers.
 pub const NUMBERS: Numbers =
-    Numbers { execve: 59, exit_group: 231, clock_gettime: 228, rt_sigaction: 13, setitimer: 38, fcntl: 72 };
+    Numbers { execve: 59, exit_group: 231, clock_gettime: 228, rt_sigaction: 13, setitimer: 38, fcntl: 72, clone: 56 };
 
 /// A system call of up to four arguments; its result is negative for an error.
 ///
