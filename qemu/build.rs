@@ -1,8 +1,10 @@
-//! Builds the programs that the harness carries in it: the floor of the benchmark.
+//! Builds the programs that the harness carries in it: the init of guests that run one command, and the floor of the
+//! benchmark.
 
 include!("../initramfs/build/program.rs");
 
 fn main() {
     println!("cargo::rerun-if-changed=../initramfs/build/program.rs");
+    embed("modstrap-guest", "guest", &["qemu/guest"]);
     embed("modstrap", "floor", &["qemu/floor.rs"]);
 }

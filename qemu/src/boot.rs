@@ -29,6 +29,7 @@ pub struct Boot {
     pub(crate) processors: u32,
     pub(crate) timeout: Duration,
     pub(crate) grace: Duration,
+    pub(crate) to_the_end: bool,
     pub(crate) marker: String,
     pub(crate) answers: Vec<(String, String)>,
     pub(crate) log: Option<PathBuf>,
@@ -52,6 +53,7 @@ impl Boot {
             processors: 2,
             timeout: Duration::from_secs(120),
             grace: Duration::from_secs(20),
+            to_the_end: false,
             marker: MARKER.into(),
             answers: Vec::new(),
             log: None,
@@ -68,7 +70,7 @@ impl Boot {
         self
     }
 
-    /// Adds a host directory to mount by 9p.
+    /// Adds a host directory to mount.
     #[must_use]
     pub fn share(mut self, share: Share) -> Self {
         self.shares.push(share);
@@ -121,6 +123,13 @@ impl Boot {
     #[must_use]
     pub fn grace(mut self, limit: Duration) -> Self {
         self.grace = limit;
+        self
+    }
+
+    /// Lets the guest go on after its outcome until it ends by itself, within the time limit.
+    #[must_use]
+    pub fn to_the_end(mut self) -> Self {
+        self.to_the_end = true;
         self
     }
 

@@ -275,7 +275,7 @@ impl Device {
 
 /// microvm has no PCI: its virtio devices are on virtio-mmio.
 pub(crate) fn for_machine(device: &str, machine: &str) -> String {
-    if machine.starts_with("microvm") && device.starts_with("virtio-") {
+    if machine.starts_with("microvm") && ["virtio-", "vhost-"].iter().any(|kind| device.starts_with(kind)) {
         device.replacen("-pci", "-device", 1)
     } else {
         device.to_owned()

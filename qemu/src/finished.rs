@@ -1,8 +1,10 @@
 //! A boot that has ended, and the questions a test asks of it.
 
+use std::time::Instant;
+
 use anyhow::{Result, bail};
 
-use crate::outcome::Outcome;
+use crate::outcome::{Milestones, Outcome};
 use crate::report::Report;
 
 /// How many console lines an error quotes.
@@ -13,6 +15,12 @@ const QUOTED_LINES: usize = 30;
 pub struct Finished {
     /// How it ended.
     pub outcome: Outcome,
+    /// How it went on, where that was not to its own end: only told of a boot that was to go on so long.
+    pub rest: Option<Outcome>,
+    /// When QEMU was started.
+    pub started: Instant,
+    /// When the console showed what happened on the way.
+    pub milestones: Milestones,
     /// Everything that the console showed, with lines ended by `\n` alone.
     pub console: String,
     /// Wall-clock seconds from QEMU's start to the outcome.
@@ -23,6 +31,8 @@ pub struct Finished {
     pub summary: Option<String>,
     /// The kernel command line.
     pub command_line: String,
+    /// What the processes beside QEMU said, each behind its name.
+    pub servers: Vec<String>,
 }
 
 impl Finished {
@@ -42,10 +52,11 @@ impl Finished {
         }
     }
 
-    /// The last lines of the console.
+    /// The last lines of the console, and what the processes beside QEMU said.
     pub fn tail(&self) -> String {
         let lines: Vec<&str> = self.console.lines().collect();
-        lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
+        let last = &lines[lines.len().saturating_sub(QUOTED_LINES)..];
+        last.iter().copied().chain(self.servers.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
     }
 
     /// The kernel's release, from its first line on the console.

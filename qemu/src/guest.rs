@@ -82,7 +82,8 @@ impl Drop for Guest {
     }
 }
 
-fn watched(program: &Path) -> Command {
+/// A command of a program that is killed when this process dies.
+pub(crate) fn watched(program: &Path) -> Command {
     let Some(watch) = find_program(DEATH_WATCH) else { return Command::new(program) };
     let mut command = Command::new(watch);
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);

@@ -3,6 +3,7 @@
 //! - [`disk`]: disk images with a file system and a partition table, made without root rights by the real tools.
 //! - [`bench`]: what boots cost, in instructions.
 //! - [`tree`]: the root file system of the tests, whose init says that it runs and what it found.
+//! - [`rootdir`]: a directory of the host as the root, and one command as the init.
 //! - [`boot`]: one boot in QEMU, from the command line of the guest to its [`Outcome`].
 //! - [`kernels`]: the kernels that `qemu/setup` put into the cache.
 //! - [`image`]: the initramfs image, by the builder's library.
@@ -37,7 +38,9 @@ mod plan;
 mod platform;
 mod qmp;
 pub mod report;
+pub mod rootdir;
 mod run;
+pub mod server;
 pub mod share;
 pub mod tool;
 pub mod tree;
@@ -48,4 +51,5 @@ pub use drive::{Bus, Drive};
 pub use finished::Finished;
 pub use outcome::Outcome;
 pub use report::Report;
-pub use share::Share;
+pub use rootdir::RootDir;
+pub use share::{Protocol, Share};

@@ -42,3 +42,13 @@ fn main() -> ExitCode {
         ExitCode::FAILURE
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_of_the_command_line_fit_together() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -7,6 +7,9 @@ pub const FAILURE_PREFIX: &str = "modstrap: cannot boot: ";
 
 const PANIC_PREFIX: &str = "Kernel panic - not syncing: ";
 
+/// The kernel's first words.
+const KERNEL_SIGN: &str = "Linux version ";
+
 /// What shows that the kernel has handed over to the loader: its announcement, or under `quiet` the loader's own line.
 const LOADER_SIGNS: [&str; 2] = ["Run /init as init process", "modstrap: "];
 
@@ -58,6 +61,17 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What a console shows of a boot on its way, in wall-clock seconds from QEMU's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Milestones {
+    /// The kernel's first line.
+    pub kernel: Option<f64>,
+    /// The kernel starts the loader, or under `quiet` the loader's first line.
+    pub loader: Option<f64>,
+    /// The root is mounted.
+    pub root: Option<f64>,
+}
+
 /// Reads a console as it grows.
 #[derive(Debug)]
 pub(crate) struct Watcher {
@@ -68,7 +82,9 @@ pub(crate) struct Watcher {
     pending: Vec<u8>,
     /// Where the first line begins that has not been judged as a whole.
     unread: usize,
-    /// Whether the loader has shown itself.
+    /// Whether the kernel has shown itself.
+    pub kernel_seen: bool,
+    /// Whether the loader has.
     pub loader_seen: bool,
     /// The loader's line about the root that it mounted.
     pub summary: Option<String>,
@@ -82,6 +98,7 @@ impl Watcher {
             console: String::new(),
             pending: Vec::new(),
             unread: 0,
+            kernel_seen: false,
             loader_seen: false,
             summary: None,
         }
@@ -135,6 +152,7 @@ impl Watcher {
     }
 
     fn judge(&mut self, line: &str) -> Option<Outcome> {
+        self.kernel_seen |= line.contains(KERNEL_SIGN);
         self.loader_seen |= LOADER_SIGNS.iter().any(|sign| line.contains(sign));
         if line.contains(&self.marker) {
             return Some(Outcome::RealInit);

@@ -9,8 +9,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::boot::Boot;
 use crate::disk::copy_sparse;
-use crate::drive::{Attachment, Bus, Device, Drive, escape};
+use crate::drive::{self, Bus, Device, Drive, escape};
 use crate::platform::Platform;
+use crate::server::Server;
+use crate::share::{Attachment, Share};
 use crate::tool::find_program;
 
 /// QEMU's command line and what comes later.
@@ -23,6 +25,8 @@ pub(crate) struct Plan {
     pub late: Vec<(Duration, Device)>,
     /// The socket of QEMU's monitor, which exists when there is something to plug in.
     pub monitor: PathBuf,
+    /// Who must run before QEMU does.
+    pub servers: Vec<Server>,
     machine: String,
 }
 
@@ -42,13 +46,12 @@ impl Plan {
             command_line: command_line(platform, &boot.append),
             late: Vec::new(),
             monitor: scratch.join("qmp"),
+            servers: Vec::new(),
             machine: boot.machine.clone().unwrap_or_else(|| platform.machine.into()),
         };
         plan.add_machine(boot);
         plan.add_drives(&boot.drives, scratch)?;
-        for (index, share) in boot.shares.iter().enumerate() {
-            plan.add(share.arguments(index + 1, &plan.machine)?);
-        }
+        plan.add_shares(boot, scratch)?;
         if !plan.late.is_empty() {
             plan.add(["-qmp".into(), format!("unix:{},server=on,wait=off", escape(&plan.monitor))]);
         }
@@ -70,13 +73,26 @@ impl Plan {
             ensure!(drive.file.exists(), "there is no disk image {}", drive.file.display());
             let card = scratch.join(format!("card{number}"));
             let drive = if drive.bus == Bus::Sdhci { &whole_card(drive, card)? } else { drive };
-            let Attachment { drive: backend, controllers, disk } = drive.attach(number, &self.machine)?;
+            let drive::Attachment { drive: backend, controllers, disk } = drive.attach(number, &self.machine)?;
             self.add(["-drive", &backend]);
             controllers.iter().for_each(|controller| self.add(["-device", controller]));
             match drive.hotplug {
                 Some(after) => self.late.push((after, disk)),
                 None => self.add(["-device", &disk.argument()]),
             }
+        }
+        Ok(())
+    }
+
+    fn add_shares(&mut self, boot: &Boot, scratch: &Path) -> Result<()> {
+        for (share, number) in boot.shares.iter().zip(1..) {
+            let Attachment { arguments, server } = share.attach(number, &self.machine, scratch)?;
+            self.add(arguments);
+            self.servers.extend(server);
+        }
+        if boot.shares.iter().any(Share::needs_shared_memory) {
+            let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", boot.memory);
+            self.add(["-object", &memory, "-machine", "memory-backend=memory"]);
         }
         Ok(())
     }

@@ -10,9 +10,10 @@ use crate::boot::Boot;
 use crate::drive::Device;
 use crate::finished::Finished;
 use crate::guest::{Guest, Heard};
-use crate::outcome::{Outcome, Watcher};
+use crate::outcome::{Milestones, Outcome, Watcher};
 use crate::plan::Plan;
 use crate::qmp::Monitor;
+use crate::server::{self, Server};
 
 /// Hot-plug clocks begin with the loader's first sign on the console, or after this time when it shows none.
 const SILENT_START: Duration = Duration::from_secs(15);
@@ -25,11 +26,13 @@ pub(crate) struct Run<'a> {
     boot: &'a Boot,
     plan: Plan,
     guest: Guest,
+    servers: Vec<server::Running>,
     watcher: Watcher,
     log: Option<File>,
     started: Instant,
     /// When the loader showed itself.
     loader_since: Option<Instant>,
+    milestones: Milestones,
     /// How many prompts have been answered, and how far the console has been searched for them.
     answered: usize,
     searched: usize,
@@ -42,14 +45,17 @@ impl<'a> Run<'a> {
             .log
             .as_ref()
             .map(|path| File::create(path).with_context(|| format!("cannot write the console log {}", path.display())));
+        let servers = plan.servers.iter().map(Server::start).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             boot,
+            servers,
             log: log.transpose()?,
             guest: Guest::start(&plan.program, &plan.arguments)?,
             plan,
             watcher: Watcher::new(&boot.marker),
             started: Instant::now(),
             loader_since: None,
+            milestones: Milestones::default(),
             answered: 0,
             searched: 0,
         })
@@ -72,15 +78,24 @@ impl<'a> Run<'a> {
             }
         };
         let seconds = self.started.elapsed().as_secs_f64();
-        if !matches!(outcome, Outcome::Timeout(_)) {
-            self.hear_the_rest()?;
-        }
+        let rest = match &outcome {
+            Outcome::Timeout(_) => None,
+            Outcome::RealInit if self.boot.to_the_end => self.hear_until(limit)?,
+            _ => {
+                self.hear_until(Instant::now() + self.boot.grace)?;
+                None
+            }
+        };
         Ok(Finished {
             outcome,
+            rest,
+            started: self.started,
+            milestones: self.milestones,
             seconds,
             modules: self.watcher.modules(),
             summary: self.watcher.summary.clone(),
             console: self.watcher.console().to_owned(),
+            servers: self.servers.iter().filter_map(server::Running::report).collect(),
             command_line: self.plan.command_line,
         })
     }
@@ -94,11 +109,24 @@ impl<'a> Run<'a> {
             let _ = std::io::stderr().write_all(bytes);
         }
         let outcome = self.watcher.feed(bytes);
+        self.note_milestones();
         if self.watcher.loader_seen && self.loader_since.is_none() {
             self.loader_since = Some(Instant::now());
         }
         self.answer_prompts()?;
         Ok(outcome)
+    }
+
+    fn note_milestones(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let note = |milestone: &mut Option<f64>, is_there| {
+            if is_there && milestone.is_none() {
+                *milestone = Some(seconds);
+            }
+        };
+        note(&mut self.milestones.kernel, self.watcher.kernel_seen);
+        note(&mut self.milestones.loader, self.watcher.loader_seen);
+        note(&mut self.milestones.root, self.watcher.summary.is_some());
     }
 
     fn answer_prompts(&mut self) -> Result<()> {
@@ -121,21 +149,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn hear_the_rest(&mut self) -> Result<()> {
-        let limit = Instant::now() + self.boot.grace;
-        while Instant::now() < limit {
+    /// Hears the rest of the console; what it came to, if that is worse than an end.
+    fn hear_until(&mut self, limit: Instant) -> Result<Option<Outcome>> {
+        let mut rest = None;
+        loop {
             match self.guest.listen(limit) {
-                Heard::Bytes(bytes) => drop(self.take(&bytes)?),
-                Heard::Silence | Heard::End => break,
+                Heard::Bytes(bytes) => {
+                    rest = rest.or(self.take(&bytes)?.filter(|outcome| *outcome != Outcome::RealInit))
+                }
+                Heard::End => return Ok(rest),
+                Heard::Silence => return Ok(rest.or_else(|| Some(Outcome::Timeout(self.last_line())))),
             }
         }
-        Ok(())
     }
 
     fn ended_silently(&mut self) -> Result<Outcome> {
         let (status, complaints) = self.guest.wait()?;
         if !status.success() {
-            bail!("QEMU ended with {status}: {complaints}");
+            let said: Vec<_> = self.servers.iter().filter_map(server::Running::report).collect();
+            bail!("QEMU ended with {status}: {complaints}\n{}", said.join("\n"));
         }
         Ok(Outcome::Exited(self.last_line()))
     }

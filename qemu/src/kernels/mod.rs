@@ -1,11 +1,15 @@
 //! The kernels to boot: those that `qemu/setup` unpacked into the cache, else the machine's own.
 
+mod source;
+
 use std::cmp::Reverse;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+pub use source::resolve;
 
 /// A kernel with its modules, as its package ships them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,124 @@
+//! Processes of the host that serve a guest through a socket: started before QEMU, ended with it.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::guest::watched;
+use crate::kernels;
+use crate::tool::find_program;
+
+/// Serves directories by virtiofs (https://virtio-fs.gitlab.io).
+const VIRTIOFSD: &str = "virtiofsd";
+
+/// Where distributions keep it, beside the directories of programs that users call. What older QEMUs brought along
+/// themselves, in /usr/lib/qemu, is another program with other options.
+const LIBRARIES: [&str; 2] = ["/usr/libexec", "/usr/lib"];
+
+/// How long a server has to open its socket.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server to start.
+#[derive(Debug)]
+pub(crate) struct Server {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    socket: PathBuf,
+}
+
+/// A server that runs; it is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// virtiofsd for this directory. It needs no rights but those of the user, whose files the guest then has: with a
+/// sandbox it would want root's, or a range of user ids.
+pub(crate) fn virtiofsd(directory: &Path, writable: bool, socket: PathBuf) -> Result<Server> {
+    let program = find_virtiofsd().with_context(|| {
+        format!(
+            "{VIRTIOFSD} is not installed: run `qemu/setup tests`, install a package of that name, \
+             or `cargo install virtiofsd` (with libcap-ng-dev and libseccomp-dev)"
+        )
+    })?;
+    let mut arguments: Vec<OsString> = vec!["--sandbox".into(), "none".into()];
+    arguments.extend(["--socket-path".into(), socket.clone().into()]);
+    arguments.extend(["--shared-dir".into(), directory.into()]);
+    // Older ones leave that to the guest's mount.
+    if !writable && knows(&program, "--readonly") {
+        arguments.push("--readonly".into());
+    }
+    // An overlay finds its way through no directory that the guest would have to mount first (overlayfs: EREMOTE).
+    if knows(&program, "--no-announce-submounts") {
+        arguments.push("--no-announce-submounts".into());
+    }
+    Ok(Server { program, arguments, socket })
+}
+
+/// The machine's own virtiofsd, or the one in the cache.
+pub fn find_virtiofsd() -> Option<PathBuf> {
+    let cached = kernels::cache().ok().map(|cache| cache.join("tools/bin"));
+    let elsewhere = LIBRARIES.iter().map(PathBuf::from).chain(cached).map(|directory| directory.join(VIRTIOFSD));
+    find_program(VIRTIOFSD).or_else(|| elsewhere.into_iter().find(|path| path.is_file()))
+}
+
+/// Whether a program's help tells of an option.
+fn knows(program: &Path, option: &str) -> bool {
+    let help = Command::new(program).arg("--help").output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains(option))
+}
+
+impl Server {
+    /// Starts it, and waits until it listens.
+    pub fn start(&self) -> Result<Running> {
+        let name = self.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let log = self.socket.with_extension("log");
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut command = watched(&self.program);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let mut running = Running { name, child, log };
+        let limit = Instant::now() + PATIENCE;
+        while !self.socket.exists() {
+            if let Some(status) = running.ended()? {
+                bail!("{} ended with {status} at its start: {}", running.name, running.said());
+            }
+            if Instant::now() > limit {
+                bail!("{} opened no socket within {} s: {}", running.name, PATIENCE.as_secs(), running.said());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// What it had to say, behind its name; nothing if it said nothing.
+    pub fn report(&self) -> Option<String> {
+        let said = self.said();
+        (!said.is_empty()).then(|| format!("{}:\n{said}", self.name))
+    }
+
+    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().with_context(|| format!("cannot wait for {}", self.name))
+    }
+
+    fn said(&self) -> String {
+        fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).trim().to_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, with QEMU's end of the socket.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
