@@ -14,9 +14,11 @@ mod image;
 mod inside;
 mod log;
 mod orders;
+mod overlay;
 mod recorded;
 mod refusals;
 mod requests;
+mod rootdir;
 mod shares;
 mod tools;
 
