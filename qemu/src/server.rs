@@ -51,9 +51,11 @@ pub(crate) fn virtiofsd(directory: &Path, writable: bool, socket: PathBuf) -> Re
     let mut arguments: Vec<OsString> = vec!["--sandbox".into(), "none".into()];
     arguments.extend(["--socket-path".into(), socket.clone().into()]);
     arguments.extend(["--shared-dir".into(), directory.into()]);
-    // Older ones leave that to the guest's mount.
-    if !writable && knows(&program, "--readonly") {
-        arguments.push("--readonly".into());
+    if !writable {
+        // What is only read is taken not to change meanwhile: else each start of a program reads its file anew.
+        arguments.extend(["--cache".into(), "always".into()]);
+        // Older ones leave that to the guest's mount.
+        arguments.extend(knows(&program, "--readonly").then(|| "--readonly".into()));
     }
     // An overlay finds its way through no directory that the guest would have to mount first (overlayfs: EREMOTE).
     if knows(&program, "--no-announce-submounts") {

@@ -187,12 +187,10 @@ impl RootDir {
 
 /// The words of the kernel command line for a root that is served so, with an image.
 fn words(by: Protocol, image: &[u8]) -> Result<String> {
-    // The directory is taken not to change while the guest runs.
-    let flags = if by == Protocol::NineP { " rootflags=cache=loose" } else { "" };
     // No device on the way to the root asks for the console, which may also be built in.
     let load = if image::has(image, "virtio_console")? { " modstrap.load=virtio_console" } else { "" };
     let (by, init) = (by.name(), payload::PATH);
-    Ok(format!("rootfstype={by} root={ROOT}{flags} modstrap.overlay=tmpfs{load} modstrap.init={init}"))
+    Ok(format!("rootfstype={by} root={ROOT} modstrap.overlay=tmpfs{load} modstrap.init={init}"))
 }
 
 impl Ended {
