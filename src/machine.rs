@@ -285,7 +285,8 @@ impl<'a> Image<'a> {
             return Ok(Image::Stored(image));
         }
         let mut image = Buffer::new(blob.raw_length()).map_err(Refusal::Kernel)?;
-        match blob.unpack(&mut image) {
+        let mut streams = Buffer::new(blob.streams_length()).map_err(Refusal::Kernel)?;
+        match blob.unpack::<true>(&mut image, &mut streams) {
             Ok(()) => Ok(Image::Unpacked(image)),
             Err(Corrupt) => Err(Refusal::Corrupt),
         }

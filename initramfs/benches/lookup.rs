@@ -6,12 +6,13 @@
 
 #[path = "../tests/common/cache.rs"]
 mod cache;
+#[path = "common/callgrind.rs"]
+mod callgrind;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use modstrap::table::{Table, glob};
 use modstrap_initramfs::table::{Builtin, Entry, Input, write};
@@ -86,14 +87,8 @@ fn instructions(table: &Path, name: &str) -> Result<u64> {
 
 /// The instructions of a process that does so many lookups.
 fn counted(table: &Path, name: &str, times: u64) -> Result<u64> {
-    let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(std::env::current_exe()?);
-    let output = valgrind.args(["repeat", &times.to_string()]).arg(table).arg(name).output();
-    let output = output.context("cannot run valgrind; install it")?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "valgrind: {text}");
-    let count = text.lines().find_map(|line| line.split_once("Collected : "));
-    Ok(count.with_context(|| format!("valgrind counted nothing: {text}"))?.1.trim().parse()?)
+    let times = times.to_string();
+    callgrind::instructions(&["repeat".as_ref(), times.as_ref(), table.as_os_str(), name.as_ref()])
 }
 
 fn largest_tree() -> Result<(PathBuf, String)> {

@@ -1,8 +1,9 @@
 //! An image taken apart: its archives, and in the last of them the loader, the table and the blobs.
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
+use modstrap::module::Blob;
 use modstrap::table::layout::{self, BLOBS_PATH, TABLE_PATH};
-use modstrap::table::{Damage, Table, fold};
+use modstrap::table::{Damage, Table};
 
 use crate::archive::{self, Entry};
 use crate::image::LOADER_PATH;
@@ -20,15 +21,6 @@ pub struct Contents<'a> {
     pub table: &'a [u8],
     /// The blob file.
     pub blobs: &'a [u8],
-}
-
-/// One module's blob, checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Blob<'a> {
-    /// The length of the module, in bytes.
-    pub raw: usize,
-    /// Its packed form; the module itself where that is as long.
-    pub packed: &'a [u8],
 }
 
 impl<'a> Contents<'a> {
@@ -49,28 +41,9 @@ impl<'a> Contents<'a> {
         Table::open(self.table).map_err(|damage| anyhow!("its table: {}", describe(damage)))
     }
 
-    /// The blob that begins at `offset` of the blob file.
+    /// The blob that begins at `offset` of the blob file, checked.
     pub fn blob(&self, offset: u64) -> Result<Blob<'a>> {
-        let blob = usize::try_from(offset).ok().and_then(|offset| self.blobs.get(offset..)).unwrap_or_default();
-        let number = |at: usize| {
-            blob.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u32::from_le_bytes(*field) as usize)
-        };
-        let (raw, packed) = (number(layout::blob::RAW), number(layout::blob::PACKED));
-        let checked = blob.get(layout::blob::RAW..layout::blob::HEADER + packed).context("its blob is cut off")?;
-        let checksum = blob.first_chunk().map(|checksum| u64::from_le_bytes(*checksum));
-        ensure!(checksum == Some(fold(checked)), "its blob is damaged: the checksum does not fit");
-        Ok(Blob { raw, packed: &checked[layout::blob::HEADER - layout::blob::RAW..] })
-    }
-}
-
-impl Blob<'_> {
-    /// The module, byte for byte as it was packed.
-    pub fn unpack(&self) -> Result<Vec<u8>> {
-        if self.packed.len() == self.raw {
-            return Ok(self.packed.to_vec());
-        }
-        let unpacked = miniz_oxide::inflate::decompress_to_vec_with_limit(self.packed, self.raw);
-        unpacked.ok().filter(|bytes| bytes.len() == self.raw).context("its blob does not unpack")
+        Blob::at(self.blobs, offset).context("its blob is damaged or cut off: the checksum does not fit")
     }
 }
 

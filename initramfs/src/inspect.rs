@@ -70,7 +70,12 @@ impl Inspection {
             let module = table.module(id);
             let name = text(table.name(id).as_bytes());
             let blob = contents.blob(module.blob).with_context(|| format!("its module {name}"))?;
-            Ok(Module { name, class: module.class.name(), raw: blob.raw as u64, packed: blob.packed.len() as u64 })
+            Ok(Module {
+                name,
+                class: module.class.name(),
+                raw: blob.raw_length() as u64,
+                packed: blob.packed_length() as u64,
+            })
         });
         let early = || contents.early.iter().flatten().filter(|entry| entry.is_file());
         let others = contents.others.iter().filter(|entry| entry.is_file());

@@ -39,6 +39,9 @@ pub struct Options {
     /// How to pack modules: smallest, quickly, or not at all
     #[arg(long, value_name = "HOW")]
     compress: Option<Compress>,
+    /// Pack every module anew, and keep nothing for later builds
+    #[arg(long)]
+    no_cache: bool,
     /// Take another loader, as for another architecture
     #[arg(long, value_name = "FILE")]
     loader: Option<PathBuf>,
@@ -82,6 +85,7 @@ impl Options {
             early: self.early.clone(),
             cmdline: self.cmdline.clone(),
             compress: self.compress.unwrap_or(compress),
+            no_cache: self.no_cache,
             loader: self.loader.clone(),
             symbols: self.symbols.clone(),
             strict: self.strict,

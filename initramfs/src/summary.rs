@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
+use crate::Compress;
 use crate::firmware::Missing;
 use crate::proof::{Finding, Proof};
 use crate::requests::UnknownRequest;
@@ -24,6 +25,8 @@ pub struct Summary {
     pub modules: usize,
     /// How many there were to choose from.
     pub modules_in_tree: usize,
+    /// How they are packed.
+    pub compress: Compress,
     /// What the modules measure unpacked, in bytes.
     pub raw_bytes: u64,
     /// What they measure in the image, in bytes.
@@ -72,6 +75,7 @@ impl fmt::Display for Summary {
             HumanBytes(self.raw_bytes),
             HumanBytes(self.packed_bytes)
         )?;
+        writeln!(f, "packing   {}", self.compress.cost())?;
         if !self.builtin.is_empty() {
             writeln!(f, "built in  {}", self.builtin.join(" "))?;
         }

@@ -1,14 +1,17 @@
 //! A blob: a module as the image holds it, byte-exact after decoding, so that signatures hold.
 
-use super::inflate::{Corrupt, inflate};
+use super::filter::unfilter;
+use super::inflate::{Corrupt, PADDING, inflate};
 use crate::table::layout::blob;
 use crate::table::{fold, u32_at, u64_at};
 
 /// A blob whose checksum fits.
 #[derive(Clone, Copy)]
 pub struct Blob<'a> {
-    packed: &'a [u8],
+    /// The packed bytes, and [`PADDING`].
+    padded: &'a [u8],
     raw: usize,
+    streams: usize,
 }
 
 impl<'a> Blob<'a> {
@@ -16,13 +19,13 @@ impl<'a> Blob<'a> {
     #[inline(never)]
     pub fn at(blobs: &'a [u8], at: u64) -> Option<Blob<'a>> {
         let blob = blobs.get(usize::try_from(at).ok()?..)?;
-        let length = blob::HEADER.checked_add(usize::try_from(u32_at(blob, blob::PACKED)).ok()?)?;
-        let checked = blob.get(blob::RAW..length)?;
-        if fold(checked) != u64_at(blob, blob::CHECKSUM) {
+        let length = |field| usize::try_from(u32_at(blob, field)).ok();
+        let end = blob::HEADER.checked_add(length(blob::PACKED)?)?;
+        if fold(blob.get(blob::RAW..end)?) != u64_at(blob, blob::CHECKSUM) {
             return None;
         }
-        let packed = blob.get(blob::HEADER..length)?;
-        Some(Blob { packed, raw: usize::try_from(u32_at(blob, blob::RAW)).ok()? })
+        let padded = blob.get(blob::HEADER..end.checked_add(PADDING)?)?;
+        Some(Blob { padded, raw: length(blob::RAW)?, streams: length(blob::STREAMS)? })
     }
 
     /// The length of the module.
@@ -30,15 +33,40 @@ impl<'a> Blob<'a> {
         self.raw
     }
 
-    /// The module, where it is stored as it is.
-    pub fn stored(&self) -> Option<&'a [u8]> {
-        (self.packed.len() == self.raw).then_some(self.packed)
+    /// The length of what the image has of it.
+    pub fn packed_length(&self) -> usize {
+        self.padded.len() - PADDING
     }
 
-    /// Unpacks a blob that is not stored: the module fills `image`, which has [`Blob::raw_length`] bytes.
+    /// The length of the streams that the module is put together from; 0 if it is not.
+    pub fn streams_length(&self) -> usize {
+        self.streams
+    }
+
+    /// The module, where it is stored as it is.
+    pub fn stored(&self) -> Option<&'a [u8]> {
+        if self.streams == 0 { self.plain(self.raw) } else { None }
+    }
+
+    /// The packed bytes, if they are so many as they unpack to.
+    fn plain(&self, length: usize) -> Option<&'a [u8]> {
+        let packed = self.padded.get(..self.packed_length())?;
+        (packed.len() == length).then_some(packed)
+    }
+
+    /// Unpacks a blob that is not stored: the module fills `image`, which has [`Blob::raw_length`] bytes and is zero.
+    /// In between, its streams take [`Blob::streams_length`] bytes of `streams`. See [`Walk`](super::filter::Walk) for `OWN`.
     #[inline(never)]
-    pub fn unpack(&self, image: &mut [u8]) -> Result<(), Corrupt> {
-        inflate(self.packed, image)
+    pub fn unpack<const OWN: bool>(&self, image: &mut [u8], streams: &mut [u8]) -> Result<(), Corrupt> {
+        if self.streams == 0 {
+            return inflate(self.padded, image);
+        }
+        if let Some(streams) = self.plain(self.streams) {
+            return unfilter::<OWN>(streams, image);
+        }
+        let streams = streams.get_mut(..self.streams).ok_or(Corrupt)?;
+        inflate(self.padded, streams)?;
+        unfilter::<OWN>(streams, image)
     }
 }
 
@@ -50,9 +78,11 @@ mod tests {
         let mut rest = Vec::new();
         rest.extend((raw.len() as u32).to_le_bytes());
         rest.extend((packed.len() as u32).to_le_bytes());
+        rest.extend(0_u32.to_le_bytes());
         rest.extend(packed);
         let mut blob = fold(&rest).to_le_bytes().to_vec();
         blob.extend(rest);
+        blob.extend([0; PADDING]);
         blob
     }
 
@@ -67,7 +97,7 @@ mod tests {
         let blob = Blob::at(&blobs, 16).expect("a sound blob");
         assert_eq!(blob.stored(), None);
         let mut image = vec![0; blob.raw_length()];
-        assert_eq!(blob.unpack(&mut image), Ok(()));
+        assert_eq!(blob.unpack::<false>(&mut image, &mut []), Ok(()));
         assert_eq!(image, raw);
     }
 
@@ -76,10 +106,12 @@ mod tests {
         let raw = module();
         let sound = blob_of(&raw[..2000], &miniz_oxide_deflate(&raw[..2000]));
         for at in 0..sound.len() {
+            assert!(Blob::at(&sound[..at], 0).is_none(), "cut at {at}");
+        }
+        for at in 0..sound.len() - PADDING {
             let mut changed = sound.clone();
             changed[at] ^= 0x10;
             assert!(Blob::at(&changed, 0).is_none(), "byte {at}");
-            assert!(Blob::at(&sound[..at], 0).is_none(), "cut at {at}");
         }
         assert!(Blob::at(&sound, u64::MAX).is_none());
     }
@@ -89,10 +121,10 @@ mod tests {
         let raw = module();
         let blob = blob_of(&raw[1..], &miniz_oxide_deflate(&raw));
         let mut image = vec![0; raw.len() - 1];
-        assert_eq!(Blob::at(&blob, 0).expect("its checksum fits").unpack(&mut image), Err(Corrupt));
+        assert_eq!(Blob::at(&blob, 0).expect("its checksum fits").unpack::<false>(&mut image, &mut []), Err(Corrupt));
         let blob = blob_of(&raw, b"no stream");
         let mut image = vec![0; raw.len()];
-        assert_eq!(Blob::at(&blob, 0).expect("its checksum fits").unpack(&mut image), Err(Corrupt));
+        assert_eq!(Blob::at(&blob, 0).expect("its checksum fits").unpack::<false>(&mut image, &mut []), Err(Corrupt));
     }
 
     fn miniz_oxide_deflate(raw: &[u8]) -> Vec<u8> {

@@ -1,14 +1,17 @@
 //! Inflate (RFC 1951), for this one use: the whole stream at hand, the length of what comes out known, no header.
 //!
 //! A library's decoder is a machine that can stop after any byte and go on later, in five times the code.
-//! Short codes are looked up; the few longer than [`FAST`] bits are read a bit at a time, as the RFC defines them.
+//! Short codes are looked up in a table; the few that are longer are read a bit at a time, as the RFC defines them.
 
 /// The stream is not one, or is not that of so many bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// Codes up to this many bits are decoded by one look into a table.
+/// Codes of literals and lengths up to this many bits are decoded by one look into a table.
 const FAST: usize = 10;
+
+/// The same for distances, and for the lengths of codes, which have at most 7.
+const FAST_DISTANCE: usize = 8;
 
 /// The longest code, in bits.
 const LONGEST: usize = 15;
@@ -19,15 +22,19 @@ const SYMBOLS: usize = 288;
 /// How many distances the alphabet has; here too the last two do not occur.
 const DISTANCES: usize = 32;
 
-/// Unpacks a stream; what it holds fills `image`, no more and no less.
+/// How many bytes there must be behind a stream, so that it can be read by the word to its end: those that may be in
+/// the buffer when the stream has ended, and a word.
+pub const PADDING: usize = 16;
+
+/// Unpacks a stream, which [`PADDING`] bytes follow; what it holds fills `image`, no more and no less.
 #[inline(never)]
-pub fn inflate(packed: &[u8], image: &mut [u8]) -> Result<(), Corrupt> {
-    let mut bits = Bits { bytes: packed, at: 0, buffer: 0, count: 0 };
+pub fn inflate(padded: &[u8], image: &mut [u8]) -> Result<(), Corrupt> {
+    let mut bits = Bits { rest: padded, buffer: 0, count: 0 };
     let mut literals = Code::new();
     let mut distances = Code::new();
     let mut filled = 0;
     loop {
-        bits.refill_slowly();
+        bits.refill_slowly()?;
         let is_last = bits.take(1) == 1;
         match bits.take(2) {
             0 => filled = stored(&mut bits, image, filled)?,
@@ -45,134 +52,163 @@ pub fn inflate(packed: &[u8], image: &mut [u8]) -> Result<(), Corrupt> {
             let is_whole = filled == image.len() && !bits.is_past_end();
             return if is_whole { Ok(()) } else { Err(Corrupt) };
         }
-        // What lies behind the end reads as zeros: without this a stream cut short could go on for ever.
-        if bits.is_past_end() {
-            return Err(Corrupt);
-        }
     }
 }
 
 /// A block of bytes as they are.
 fn stored(bits: &mut Bits, image: &mut [u8], filled: usize) -> Result<usize, Corrupt> {
     bits.take(bits.count % 8);
-    bits.refill_slowly();
+    bits.refill_slowly()?;
     let (length, complement) = (bits.take(16), bits.take(16));
     if length ^ complement != 0xffff {
         return Err(Corrupt);
     }
-    // Whole bytes that were read ahead are given back.
-    let at = bits.at.checked_sub(bits.count as usize / 8).ok_or(Corrupt)?;
-    let (end, filled_end) = (at + length as usize, filled + length as usize);
-    let from = bits.bytes.get(at..end).ok_or(Corrupt)?;
-    image.get_mut(filled..filled_end).ok_or(Corrupt)?.copy_from_slice(from);
-    *bits = Bits { bytes: bits.bytes, at: end, buffer: 0, count: 0 };
-    Ok(filled_end)
+    let place = image.get_mut(filled..).and_then(|rest| rest.get_mut(..length as usize)).ok_or(Corrupt)?;
+    // The first ones may have been read ahead.
+    let (ahead, behind) = place.split_at_mut((bits.count as usize / 8).min(place.len()));
+    ahead.iter_mut().for_each(|byte| *byte = bits.take(8) as u8);
+    if !behind.is_empty() {
+        let (from, rest) = bits.rest.split_at_checked(behind.len()).ok_or(Corrupt)?;
+        behind.iter_mut().zip(from).for_each(|(place, byte)| *place = *byte);
+        *bits = Bits { rest, buffer: 0, count: 0 };
+    }
+    Ok(filled + length as usize)
 }
 
-/// The base of each length code from 257 on and of each distance code, and how many bits are added to it.
-const LENGTHS: [(u16, u8); 29] = bases::<29>(3, 8, 4, Some(258));
-const DISTANCE_BASES: [(u16, u8); 30] = bases::<30>(1, 4, 2, None);
+/// What a symbol means: in the lowest four bits the length of its code, if that is known, then how many bits follow it,
+/// then, from bit 8 on, a literal or what those bits are added to. Only the end of a block has nothing of all this.
+type Meaning = u32;
 
-/// The rule behind both tables (RFC 1951, 3.2.5): the first codes add no bits, then each group one more than the last.
-const fn bases<const N: usize>(first: u16, plain: usize, group: usize, last: Option<u16>) -> [(u16, u8); N] {
-    let mut table = [(0, 0); N];
-    let (mut base, mut code) = (first, 0);
-    while code < N {
-        let extra = if code < plain { 0 } else { (code - plain) / group + 1 };
-        table[code] = (base, extra as u8);
-        base = base.wrapping_add(1 << extra);
-        code += 1;
+/// The bit of a literal.
+const LITERAL: Meaning = 1 << 31;
+
+/// The meanings of an alphabet.
+type Alphabet = fn(usize) -> Meaning;
+
+/// Literals, the end of a block, and lengths.
+fn literal_or_length(symbol: usize) -> Meaning {
+    match symbol {
+        0..256 => LITERAL | (symbol as Meaning) << 8,
+        256 => 0,
+        285 => 258 << 8,
+        _ => base(symbol - 257, 2) + (2 << 8),
     }
-    if let Some(last) = last {
-        table[N - 1] = (last, 0);
-    }
-    table
+}
+
+/// Distances.
+fn distance(symbol: usize) -> Meaning {
+    base(symbol, 1)
+}
+
+/// The rule behind both (RFC 1951, 3.2.5): the first codes count up and add no bits; each group of `1 << group` codes
+/// adds one bit more than the last.
+fn base(code: usize, group: u32) -> Meaning {
+    let extra = ((code >> group) as u32).saturating_sub(1) & 15;
+    let steps = if extra == 0 { code } else { (1 << group) + (code & ((1 << group) - 1)) };
+    ((steps << extra) as Meaning + 1) << 8 | extra << 4
 }
 
 /// A block of literals and of matches with what was unpacked before.
+#[inline(never)]
 fn block(
-    bits: &mut Bits,
-    literals: &Code<SYMBOLS>,
-    distances: &Code<DISTANCES>,
+    stream: &mut Bits,
+    literals: &Code<SYMBOLS, { 1 << FAST }>,
+    distances: &Code<DISTANCES, { 1 << FAST_DISTANCE }>,
     image: &mut [u8],
     mut filled: usize,
 ) -> Result<usize, Corrupt> {
+    // A copy, which stays in registers.
+    let mut bits = *stream;
     loop {
         // Enough for a length and a distance with all their bits: 15 + 5 + 15 + 13.
-        bits.refill();
-        let symbol = literals.decode(bits)?;
-        if symbol < 256 {
-            *image.get_mut(filled).ok_or(Corrupt)? = symbol as u8;
+        if bits.count < 48 {
+            bits.refill()?;
+        }
+        let meaning = literals.decode(&mut bits)?;
+        if meaning & LITERAL != 0 {
+            *image.get_mut(filled).ok_or(Corrupt)? = (meaning >> 8) as u8;
             filled += 1;
             continue;
         }
-        if symbol == 256 {
+        let length = bits.add(meaning);
+        if length == 0 {
+            *stream = bits;
             return Ok(filled);
         }
-        let &(base, extra) = LENGTHS.get(usize::from(symbol) - 257).ok_or(Corrupt)?;
-        let length = usize::from(base) + bits.take(u32::from(extra)) as usize;
-        let &(base, extra) = DISTANCE_BASES.get(usize::from(distances.decode(bits)?)).ok_or(Corrupt)?;
-        let distance = usize::from(base) + bits.take(u32::from(extra)) as usize;
-        copy(image, filled, distance, length)?;
-        filled += length;
+        let meaning = distances.decode(&mut bits)?;
+        let distance = bits.add(meaning);
+        let end = filled + length;
+        copy(image, filled, end, distance)?;
+        filled = end;
     }
 }
 
+/// How many bytes are copied at a time: most matches are not longer.
+const WORD: usize = 16;
+
 /// Repeats what lies `distance` before `to`; the two may overlap, which repeats a pattern.
 #[inline(always)]
-fn copy(image: &mut [u8], to: usize, distance: usize, length: usize) -> Result<(), Corrupt> {
-    let from = to.checked_sub(distance).ok_or(Corrupt)?;
-    let end = to + length;
-    let (mut from, mut to) = (from, to);
-    // By words, as long as one does not reach into the next; up to seven bytes too many, which later ones overwrite.
-    if distance >= 8 && end + 8 <= image.len() {
-        while to < end {
-            let word: [u8; 8] = *image.get(from..).and_then(<[u8]>::first_chunk).ok_or(Corrupt)?;
-            *image.get_mut(to..).and_then(<[u8]>::first_chunk_mut).ok_or(Corrupt)? = word;
-            (from, to) = (from + 8, to + 8);
+fn copy(image: &mut [u8], mut to: usize, end: usize, mut distance: usize) -> Result<(), Corrupt> {
+    // By words; of what is too much, later bytes make good. A pattern shorter than a word is doubled until it is none.
+    while let Some(window) = image.get_mut(to.wrapping_sub(distance)..to + WORD)
+        && let Some(&word) = window.first_chunk::<WORD>()
+        && let Some(place) = window.get_mut(distance..).and_then(<[u8]>::first_chunk_mut)
+    {
+        *place = word;
+        if distance < WORD {
+            to += distance;
+            distance *= 2;
+        } else {
+            to += WORD;
         }
-        return Ok(());
+        if to >= end {
+            return Ok(());
+        }
     }
-    if end > image.len() {
-        return Err(Corrupt);
-    }
+    // At the end of the image there is no room for words, and before its beginning there is nothing.
     while to < end {
-        let byte = *image.get(from).ok_or(Corrupt)?;
+        let byte = *image.get(to.wrapping_sub(distance)).ok_or(Corrupt)?;
         *image.get_mut(to).ok_or(Corrupt)? = byte;
-        (from, to) = (from + 1, to + 1);
+        to += 1;
     }
     Ok(())
 }
 
 /// The codes of a block that brings none (RFC 1951, 3.2.6).
-fn fixed_codes(literals: &mut Code<SYMBOLS>, distances: &mut Code<DISTANCES>) -> Result<(), Corrupt> {
+fn fixed_codes(
+    literals: &mut Code<SYMBOLS, { 1 << FAST }>,
+    distances: &mut Code<DISTANCES, { 1 << FAST_DISTANCE }>,
+) -> Result<(), Corrupt> {
     let mut lengths = [8; SYMBOLS];
     lengths[144..256].fill(9);
     lengths[256..280].fill(7);
-    literals.build(&lengths)?;
-    distances.build(&[5; DISTANCES])
+    literals.build(&lengths, literal_or_length)?;
+    distances.build(&[5; DISTANCES], distance)
 }
 
 /// The codes that a block brings: their lengths, which are themselves coded (RFC 1951, 3.2.7).
-fn read_codes(bits: &mut Bits, literals: &mut Code<SYMBOLS>, distances: &mut Code<DISTANCES>) -> Result<(), Corrupt> {
+fn read_codes(
+    bits: &mut Bits,
+    literals: &mut Code<SYMBOLS, { 1 << FAST }>,
+    distances: &mut Code<DISTANCES, { 1 << FAST_DISTANCE }>,
+) -> Result<(), Corrupt> {
     const ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let literal_count = bits.take(5) as usize + 257;
     let distance_count = bits.take(5) as usize + 1;
     let order_count = bits.take(4) as usize + 4;
     let mut lengths = [0; SYMBOLS + DISTANCES];
     for &symbol in ORDER.iter().take(order_count) {
-        bits.refill_slowly();
+        bits.refill_slowly()?;
         lengths[usize::from(symbol)] = bits.take(3) as u8;
     }
-    // The code of the lengths is held for a moment where that of the literals will be.
-    literals.build(&lengths[..ORDER.len()])?;
+    // The code of the lengths is held for a moment where that of the distances will be.
+    distances.build(&lengths[..ORDER.len()], |symbol| (symbol as Meaning) << 8)?;
     lengths.fill(0);
     let count = literal_count + distance_count;
     let mut at = 0;
     while at < count {
-        bits.refill_slowly();
-        let symbol = literals.decode(bits)?;
-        let (length, repeat) = match symbol {
+        bits.refill_slowly()?;
+        let (length, repeat) = match distances.decode(bits)? >> 8 {
             16 => (*lengths.get(at.wrapping_sub(1)).ok_or(Corrupt)?, 3 + bits.take(2)),
             17 => (0, 3 + bits.take(3)),
             18 => (0, 11 + bits.take(7)),
@@ -186,137 +222,158 @@ fn read_codes(bits: &mut Bits, literals: &mut Code<SYMBOLS>, distances: &mut Cod
         at = end;
     }
     let (of_literals, rest) = lengths.split_at_checked(literal_count).ok_or(Corrupt)?;
-    literals.build(of_literals.get(..SYMBOLS).unwrap_or(of_literals))?;
-    distances.build(rest.get(..distance_count).ok_or(Corrupt)?)
+    literals.build(of_literals.get(..SYMBOLS).unwrap_or(of_literals), literal_or_length)?;
+    distances.build(rest.get(..distance_count).ok_or(Corrupt)?, distance)
 }
 
-/// A canonical Huffman code (RFC 1951, 3.2.2).
-struct Code<const N: usize> {
-    /// By the next [`FAST`] bits: a symbol and, in the lowest four bits, the length of its code; 0 for longer codes.
-    fast: [u16; 1 << FAST],
+/// A canonical Huffman code (RFC 1951, 3.2.2) of so many symbols, with a table of that size.
+struct Code<const N: usize, const TABLE: usize> {
+    /// By the next bits: the meaning of a symbol, with the length of its code; 0 for codes that are longer.
+    table: [Meaning; TABLE],
     /// How many codes there are of each length.
     counts: [u16; LONGEST + 1],
     /// The symbols, by the order of their codes.
     symbols: [u16; N],
+    /// The first code that is too long for the table, at the least such length, and the place of its symbol.
+    long: (u32, u16),
+    alphabet: Alphabet,
 }
 
-impl<const N: usize> Code<N> {
+impl<const N: usize, const TABLE: usize> Code<N, TABLE> {
     const fn new() -> Self {
-        Code { fast: [0; 1 << FAST], counts: [0; LONGEST + 1], symbols: [0; N] }
+        Code { table: [0; TABLE], counts: [0; LONGEST + 1], symbols: [0; N], long: (0, 0), alphabet: distance }
     }
 
     /// Makes the code in which each symbol has a code of this length, or none.
-    fn build(&mut self, lengths: &[u8]) -> Result<(), Corrupt> {
-        build(&mut self.fast, &mut self.counts, &mut self.symbols, lengths)
+    fn build(&mut self, lengths: &[u8], alphabet: Alphabet) -> Result<(), Corrupt> {
+        self.alphabet = alphabet;
+        self.long = build(&mut self.table, &mut self.counts, &mut self.symbols, lengths, alphabet)?;
+        Ok(())
     }
 
-    /// The next symbol.
+    /// The meaning of the next symbol.
     #[inline(always)]
-    fn decode(&self, bits: &mut Bits) -> Result<u16, Corrupt> {
-        let entry = self.fast[bits.buffer as usize % (1 << FAST)];
-        if entry != 0 {
-            bits.drop(u32::from(entry & 15));
-            return Ok(entry >> 4);
+    fn decode(&self, bits: &mut Bits) -> Result<Meaning, Corrupt> {
+        let mut meaning = self.table[bits.buffer as usize % TABLE];
+        if meaning == 0 {
+            let counts = &self.counts[TABLE.ilog2() as usize + 1..];
+            meaning = decode_long(counts, &self.symbols, self.long, self.alphabet, bits.buffer)?;
         }
-        decode_slowly(&self.counts, &self.symbols, bits)
+        bits.drop(meaning & 15);
+        Ok(meaning)
     }
 }
 
 /// See [`Code::build`]; one copy of the code for codes of all sizes.
 fn build(
-    fast: &mut [u16; 1 << FAST],
+    table: &mut [Meaning],
     counts: &mut [u16; LONGEST + 1],
     symbols: &mut [u16],
     lengths: &[u8],
-) -> Result<(), Corrupt> {
+    alphabet: Alphabet,
+) -> Result<(u32, u16), Corrupt> {
     counts.fill(0);
-    fast.fill(0);
     for &length in lengths {
         *counts.get_mut(usize::from(length)).ok_or(Corrupt)? += 1;
     }
     counts[0] = 0;
-    // Where the codes of each length begin, and where their symbols do.
-    let mut next = [(0_u32, 0_u16); LONGEST + 1];
+    // Symbols by the lengths of their codes.
+    let mut places = [0; LONGEST + 1];
+    let mut place = 0;
+    for (next, &count) in places.iter_mut().zip(counts.iter()) {
+        *next = place;
+        place += count;
+    }
+    for (symbol, &length) in lengths.iter().enumerate().filter(|(_, length)| **length != 0) {
+        let place = &mut places[usize::from(length) & LONGEST];
+        *symbols.get_mut(usize::from(*place)).ok_or(Corrupt)? = symbol as u16;
+        *place += 1;
+    }
+    let mut long = None;
     let (mut code, mut place) = (0_u32, 0);
-    for (length, next) in next.iter_mut().enumerate().skip(1) {
-        *next = (code, place);
-        code += u32::from(counts[length]);
-        place += counts[length];
+    table[0] = 0;
+    for (length, &count) in counts.iter().enumerate().skip(1) {
+        let half = 1 << (length - 1);
+        if half < table.len() {
+            // For one bit more the table says twice what it said, but for the codes that have it.
+            table.copy_within(..half, half);
+            for &symbol in symbols.get(usize::from(place)..usize::from(place + count)).ok_or(Corrupt)? {
+                // Codes come with their highest bit first.
+                if let Some(entry) = table.get_mut((code << (32 - length)).reverse_bits() as usize) {
+                    *entry = alphabet(usize::from(symbol)) | length as Meaning;
+                }
+                code += 1;
+            }
+        } else {
+            long.get_or_insert((code, place));
+            code += u32::from(count);
+        }
+        place += count;
         // More codes than there is room for. Fewer are allowed: what they leave out decodes to an error.
         if code > 1 << length {
             return Err(Corrupt);
         }
         code <<= 1;
     }
-    for (symbol, &length) in lengths.iter().enumerate().filter(|(_, length)| **length != 0) {
-        let length = usize::from(length);
-        let (code, place) = &mut next[length & LONGEST];
-        *symbols.get_mut(usize::from(*place)).ok_or(Corrupt)? = symbol as u16;
-        if length <= FAST {
-            // Codes come with their highest bit first.
-            let mut at = (*code << (32 - length)).reverse_bits() as usize;
-            while let Some(entry) = fast.get_mut(at) {
-                *entry = (symbol << 4 | length) as u16;
-                at += 1 << length;
-            }
-        }
-        *code += 1;
-        *place += 1;
-    }
-    Ok(())
+    long.ok_or(Corrupt)
 }
 
-/// The symbol of a code that is longer than [`FAST`] bits, or of none: one bit after the other, until the code is one of
-/// those of its length.
+/// The meaning of a code that is too long for the table, or of none: bit after bit, until it is one of those of its
+/// length. `counts` are those of the lengths that are left.
 #[inline(never)]
-fn decode_slowly(counts: &[u16; LONGEST + 1], symbols: &[u16], bits: &mut Bits) -> Result<u16, Corrupt> {
-    let (mut code, mut first, mut place) = (0_u32, 0_u32, 0_u32);
-    for &count in counts.iter().skip(1) {
-        let count = u32::from(count);
-        code |= bits.take(1);
-        if code < first + count {
-            return symbols.get((place + code - first) as usize).copied().ok_or(Corrupt);
+fn decode_long(
+    counts: &[u16],
+    symbols: &[u16],
+    (mut first, mut place): (u32, u16),
+    alphabet: Alphabet,
+    buffer: u64,
+) -> Result<Meaning, Corrupt> {
+    // Codes come with their highest bit first.
+    let bits = (buffer as u32).reverse_bits();
+    let lengths = LONGEST + 1 - counts.len()..;
+    for (length, &count) in lengths.zip(counts) {
+        let code = (bits >> (32 - length)).wrapping_sub(first);
+        if code < u32::from(count) {
+            let symbol = symbols.get(usize::from(place) + code as usize).ok_or(Corrupt)?;
+            return Ok(alphabet(usize::from(*symbol)) | length as Meaning);
         }
         place += count;
-        first = (first + count) << 1;
-        code <<= 1;
+        first = (first + u32::from(count)) << 1;
     }
     Err(Corrupt)
 }
 
 /// The stream, bit by bit from the lowest of each byte.
+#[derive(Clone, Copy)]
 struct Bits<'a> {
-    bytes: &'a [u8],
-    /// The first byte that is not in the buffer.
-    at: usize,
-    /// The next bits, the very next lowest. Above the counted ones may be some of the byte at `at`.
+    /// The bytes that are not in the buffer.
+    rest: &'a [u8],
+    /// The next bits, the very next lowest. Above the counted ones may be some of the first byte of the rest.
     buffer: u64,
     count: u32,
 }
 
 impl Bits<'_> {
-    /// Reads ahead: at least 56 bits are at hand. Behind the end of the stream are zeros.
+    /// Reads ahead: at least 56 bits are at hand.
     #[inline(always)]
-    fn refill(&mut self) {
-        let word = match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            Some(word) => u64::from_le_bytes(*word),
-            None => self.last_word(),
-        };
-        self.buffer |= word << self.count;
-        self.at += (63 - self.count as usize) >> 3;
+    fn refill(&mut self) -> Result<(), Corrupt> {
+        let word = *self.rest.first_chunk().ok_or(Corrupt)?;
+        self.buffer |= u64::from_le_bytes(word) << self.count;
+        self.rest = self.rest.get((63 - self.count as usize) / 8 % 8..).unwrap_or_default();
         self.count |= 56;
+        Ok(())
     }
 
     /// The same, for where it need not be fast: one copy of the code.
     #[inline(never)]
-    fn refill_slowly(&mut self) {
-        self.refill();
+    fn refill_slowly(&mut self) -> Result<(), Corrupt> {
+        self.refill()
     }
 
-    #[inline(never)]
-    fn last_word(&self) -> u64 {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+    /// What a symbol means with the bits that follow it.
+    #[inline(always)]
+    fn add(&mut self, meaning: Meaning) -> usize {
+        ((meaning >> 8) + self.take(meaning >> 4 & 15)) as usize
     }
 
     /// Takes up to 16 of the bits at hand.
@@ -333,9 +390,9 @@ impl Bits<'_> {
         self.count = self.count.wrapping_sub(count);
     }
 
-    /// Whether bits were taken that the stream does not have.
+    /// Whether some of the padding was taken.
     fn is_past_end(&self) -> bool {
-        self.at - self.count as usize / 8 > self.bytes.len()
+        self.rest.len() + (self.count as usize / 8) < PADDING
     }
 }
 
@@ -354,7 +411,7 @@ mod tests {
 
     fn unpack(packed: &[u8], length: usize) -> Result<Vec<u8>, Corrupt> {
         let mut image = vec![0; length];
-        inflate(packed, &mut image).map(|()| image)
+        inflate(&[packed, &[0; PADDING]].concat(), &mut image).map(|()| image)
     }
 
     struct Random(u64);

@@ -1,7 +1,8 @@
 //! Modules: which to load and in which order, decoding them, inserting them, and what the kernel's refusals mean.
 
 mod codec;
-mod inflate;
+pub mod filter;
+pub mod inflate;
 mod refusal;
 
 use heapless::Vec;
@@ -15,7 +16,7 @@ use crate::table::{Link, MAX_MODULES, ModuleId, Name, Table, glob};
 use crate::text::Text;
 
 pub use codec::Blob;
-pub use inflate::Corrupt;
+pub use inflate::{Corrupt, PADDING};
 use refusal::push_refusal;
 
 /// The parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.

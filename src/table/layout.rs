@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! table: magic  version  length  checksum  {offset, length} of each section  sections, each at a multiple of 4
-//! blobs: one after the other, each at a multiple of 8: checksum  raw length  packed length  packed bytes
+//! blobs: one after the other, each at a multiple of 8: checksum  lengths: module, packed, streams  packed bytes;
+//!        behind the last one 16 bytes of padding
 //! ```
 
 use core::ops::Range;
@@ -255,12 +256,14 @@ pub const BLOB_ALIGN: usize = 8;
 
 /// What precedes the packed bytes of a module.
 pub mod blob {
-    /// [`fold`](crate::table::fold) of the two lengths and the packed bytes.
+    /// [`fold`](crate::table::fold) of the lengths and the packed bytes.
     pub const CHECKSUM: usize = 0;
     /// The length of the module, 32 bits.
     pub const RAW: usize = 8;
-    /// The length of the packed bytes, 32 bits; equal to the module's where it is stored as it is.
+    /// The length of the packed bytes, 32 bits; equal to what they unpack to where they are stored as they are.
     pub const PACKED: usize = 12;
+    /// The length of the [streams](crate::module::filter) that they unpack to, 32 bits; 0 where it is the module itself.
+    pub const STREAMS: usize = 16;
     /// The size of this header.
-    pub const HEADER: usize = 16;
+    pub const HEADER: usize = 20;
 }

@@ -15,6 +15,7 @@ use crate::contents::Contents;
 use crate::kernel::Kernel;
 use crate::kernel::exports::Exports;
 use crate::module::Module;
+use crate::pack;
 use crate::tree::{Tree, Unusable};
 
 /// What to check.
@@ -102,7 +103,7 @@ fn unpack(contents: &Contents, table: &Table, progress: &ProgressBar) -> Result<
         table.modules().map(|id| (text(table.name(id).as_bytes()), table.module(id).blob)).collect();
     progress.set_length(records.len() as u64);
     let unpack = |(name, blob): &(String, u64)| {
-        let module = contents.blob(*blob).and_then(|blob| Module::parse(Path::new(name), &blob.unpack()?));
+        let module = contents.blob(*blob).and_then(|blob| Module::parse(Path::new(name), &pack::unpack(&blob)?));
         progress.inc(1);
         module.with_context(|| format!("its module {name}"))
     };

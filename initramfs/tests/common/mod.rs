@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use indicatif::ProgressBar;
+use modstrap::module::Blob;
 use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
-use modstrap::table::{Link, Table, glob, layout};
+use modstrap::table::{Link, Table, glob};
 use modstrap_initramfs::inspect::Inspection;
 use modstrap_initramfs::tree::Tree;
-use modstrap_initramfs::{Compress, Hardware, Request, Summary, archive};
+use modstrap_initramfs::{Compress, Hardware, Request, Summary, archive, pack};
 use tempfile::TempDir;
 
 /// The release of every hand-made kernel.
@@ -87,6 +88,7 @@ impl System {
             kernel: self.path("vmlinuz"),
             modules: self.root.path().into(),
             compress: Compress::Fast,
+            no_cache: true,
             ..Request::default()
         }
     }
@@ -171,12 +173,9 @@ impl Image {
         let blobs = self.file(BLOBS_PATH).unwrap();
         let at = self.with_table(|table| {
             let id = table.modules().find(|id| table.name(*id).as_bytes() == name.as_bytes()).expect(name);
-            table.module(id).blob as usize
+            table.module(id).blob
         });
-        let number = |field: usize| u32::from_le_bytes(blobs[at + field..][..4].try_into().unwrap()) as usize;
-        let (raw, packed) = (number(layout::blob::RAW), number(layout::blob::PACKED));
-        let bytes = &blobs[at + layout::blob::HEADER..][..packed];
-        if raw == packed { bytes.to_vec() } else { miniz_oxide::inflate::decompress_to_vec(bytes).unwrap() }
+        pack::unpack(&Blob::at(&blobs, at).expect("a sound blob")).unwrap()
     }
 
     /// The content of a file in its last archive.

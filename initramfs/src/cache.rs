@@ -1,0 +1,156 @@
+//! Blobs kept between builds, since packing takes most of a build's time.
+//!
+//! An entry is found by a checksum of the module and by how it was packed. Neither is trusted: who takes an entry out
+//! unpacks it and compares. So a cache that is damaged, written by several builds at once, or met by two modules of one
+//! checksum costs time, and nothing else; and what cannot be read or written is passed over in silence.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use modstrap::table::fold;
+
+use crate::Compress;
+
+/// How much a cache may hold, in bytes: some ten images.
+const LIMIT: u64 = 256 << 20;
+/// Counts the ways in which the same module was packed: entries of another count are never found, and go in time.
+const VERSION: u32 = 1;
+
+/// A directory with blobs.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// None for a cache that keeps nothing.
+    directory: Option<PathBuf>,
+}
+
+impl Cache {
+    /// A cache that keeps nothing.
+    pub fn none() -> Cache {
+        Cache { directory: None }
+    }
+
+    /// The cache in this directory, which need not exist.
+    pub fn at(directory: &Path) -> Cache {
+        Cache { directory: Some(directory.into()) }
+    }
+
+    /// The user's: `packed` below `$MODSTRAP_CACHE`, or below `modstrap` in `$XDG_CACHE_HOME` or `~/.cache`.
+    pub fn of_user() -> Cache {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+        let base = variable("MODSTRAP_CACHE").or_else(|| Some(user()?.join("modstrap")));
+        Cache { directory: base.map(|base| base.join("packed")) }
+    }
+
+    /// The blob of a module as far as the cache knows: to be compared with the module before it is used.
+    pub fn get(&self, module: &[u8], compress: Compress) -> Option<Vec<u8>> {
+        let path = self.path(module, compress)?;
+        let blob = fs::read(&path).ok()?;
+        // What was used last is kept longest.
+        let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(blob)
+    }
+
+    /// Keeps the blob of a module.
+    pub fn put(&self, module: &[u8], compress: Compress, blob: &[u8]) {
+        if let (Some(directory), Some(path)) = (&self.directory, self.path(module, compress)) {
+            // Others see the whole of an entry or nothing of it.
+            let _ = fs::create_dir_all(directory).and_then(|()| {
+                let mut file = tempfile::NamedTempFile::new_in(directory)?;
+                file.write_all(blob)?;
+                file.persist(path).map_err(io::Error::from).map(drop)
+            });
+        }
+    }
+
+    /// Removes what was not used for longest, until the rest is within the limit.
+    pub fn trim(&self) {
+        self.trim_to(LIMIT);
+    }
+
+    fn trim_to(&self, limit: u64) {
+        let Some(entries) = self.directory.as_ref().and_then(|directory| fs::read_dir(directory).ok()) else { return };
+        let mut entries: Vec<(SystemTime, u64, PathBuf)> = entries
+            .filter_map(|entry| {
+                let (path, metadata) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))).ok()?;
+                Some((metadata.modified().ok()?, metadata.len(), path))
+            })
+            .collect();
+        entries.sort();
+        let mut held: u64 = entries.iter().map(|(_, length, _)| length).sum();
+        for (_, length, path) in entries {
+            if held <= limit {
+                break;
+            }
+            let _ = fs::remove_file(path);
+            held -= length;
+        }
+    }
+
+    fn path(&self, module: &[u8], compress: Compress) -> Option<PathBuf> {
+        let name = format!("{:016x}-{:x}-{compress:?}-{VERSION}", fold(module), module.len());
+        Some(self.directory.as_ref()?.join(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_kept_for_the_same_module_and_way_of_packing() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(&directory.path().join("made/when/needed"));
+        assert_eq!(cache.get(b"module", Compress::Best), None);
+        cache.put(b"module", Compress::Best, b"blob");
+        assert_eq!(cache.get(b"module", Compress::Best).as_deref(), Some(b"blob".as_slice()));
+        assert_eq!(cache.get(b"module", Compress::Fast), None);
+        assert_eq!(cache.get(b"Module", Compress::Best), None);
+        cache.put(b"module", Compress::Best, b"another");
+        assert_eq!(cache.get(b"module", Compress::Best).as_deref(), Some(b"another".as_slice()));
+    }
+
+    #[test]
+    fn a_cache_that_keeps_nothing_or_cannot_be_written_is_no_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for cache in [Cache::none(), Cache::at(file.path())] {
+            cache.put(b"module", Compress::Best, b"blob");
+            cache.trim();
+            assert_eq!(cache.get(b"module", Compress::Best), None);
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path());
+        for (age, module) in [(30, b"old"), (20, b"mid"), (10, b"new")] {
+            cache.put(module, Compress::Fast, &[0; 100]);
+            let time = SystemTime::now() - std::time::Duration::from_secs(age);
+            File::open(cache.path(module, Compress::Fast).unwrap()).unwrap().set_modified(time).unwrap();
+        }
+        assert!(cache.get(b"old", Compress::Fast).is_some(), "and is now the one used last");
+        cache.trim_to(250);
+        let kept = [b"old", b"mid", b"new"].map(|module| cache.get(module, Compress::Fast).is_some());
+        assert_eq!(kept, [true, false, true]);
+    }
+
+    #[test]
+    fn several_builds_may_write_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path());
+        let blobs: Vec<Vec<u8>> = (0..8).map(|number| vec![number; 100_000]).collect();
+        std::thread::scope(|scope| {
+            for blob in &blobs {
+                scope.spawn(|| (0..50).for_each(|_| cache.put(b"module", Compress::Fast, blob)));
+            }
+            for _ in 0..200 {
+                let read = cache.get(b"module", Compress::Fast);
+                assert!(read.is_none_or(|read| blobs.contains(&read)), "an entry is whole");
+            }
+        });
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}
