@@ -43,6 +43,30 @@ pub enum Problem {
     RootForm,
     /// The kernel tells of no devices.
     Events,
+    /// The loader has no network, and the root is on one.
+    NoNetwork,
+    /// The network did not begin at all.
+    Network,
+    /// No link that could be tried.
+    NoLink,
+    /// Links, and none with a cable.
+    NoCarrier,
+    /// No router advertised a network.
+    NoRouter,
+    /// No DHCP server gave an address.
+    NoOffer,
+    /// A server that is not given by its address.
+    ServerName,
+    /// Nobody said which server.
+    NoServerAddress,
+    /// The server does not answer.
+    NoServer,
+    /// The server speaks no version of NFS that is wanted.
+    NfsVersion,
+    /// The server has no such directory.
+    NoExport,
+    /// The server does not let this machine have the directory.
+    NotExported,
     /// The root did not appear.
     RootMissing,
     /// The root holds nothing that can be recognised.
@@ -104,6 +128,18 @@ the image was built for another build of kernel %\0\
 the command line has no root=\0\
 root=% is of no form that is known here\0\
 cannot listen to the kernel's events\0\
+root=% is on the network: this loader was built without network\0\
+cannot use the network\0\
+no network link came that could be tried: is its driver in the image (--with net)?\0\
+no network link has a carrier (see above)\0\
+no router has advertised a network of IPv6 (see above)\0\
+no DHCP server has given an address (see above)\0\
+%: the server must be given by its address\0\
+no server is known for root=%: neither nfsroot=, ip= nor DHCP gives one\0\
+no answer by & from the server %\0\
+cannot mount %: the server does not speak that version of NFS, or the image lacks nfsv3 or nfsv4\0\
+cannot mount %: the server has no such directory, or hides it from this machine\0\
+cannot mount %: the server does not export it to this machine\0\
 root=% did not appear\0\
 % holds no file system that is known here: give rootfstype=\0\
 % holds &, which cannot be mounted as a root\0\
@@ -133,9 +169,12 @@ impl From<Damage> for Problem {
 
 /// Lists what a user needs to see why there is no root: block devices and what is on them, devices that no module of
 /// the image drives, and modules that did not load.
-pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
-    let mut any = false;
+pub fn survey(is_remote: bool, modules: &Modules<impl Machine>, log: &mut Log) {
+    let mut any = is_remote;
     modules.machine().disks(&mut |disk| {
+        if is_remote {
+            return false;
+        }
         any = true;
         log.say(Level::Error, &[b"seen: ", modules.machine().describe(disk).as_bytes()]);
         true
@@ -145,7 +184,7 @@ pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
     }
     let mut left = UNDRIVEN;
     driverless(modules, &mut |Driverless { path, modalias, blacklisted }| {
-        if left > 0 && may_lead_to_a_disk(modalias) {
+        if left > 0 && may_lead_to_the_root(modalias, is_remote) {
             left -= 1;
             match blacklisted {
                 Some(module) => log.say(Level::Error, &[module.as_bytes(), b" is blacklisted, and would drive ", path]),
@@ -166,8 +205,12 @@ const UNDRIVEN: usize = 16;
 const WAYS_TO_A_DISK: &[u8] = b"virtio:*\0usb:*\0scsi:*\0nvme*\0mmc:*\0vmbus:*\0xen:*\0sdio:*\0of:*\0\
     pci:*bc0[01]*\0pci:*bc0C03*\0pci:*bc0805*";
 
-fn may_lead_to_a_disk(modalias: &[u8]) -> bool {
-    entries(WAYS_TO_A_DISK).any(|pattern| glob::matches(pattern, modalias))
+/// Modaliases of network devices, and of what they hang on.
+const WAYS_TO_A_NETWORK: &[u8] = b"virtio:d00000001v*\0usb:*\0vmbus:*\0xen:*\0of:*\0pci:*bc02*\0pci:*bc0C03*";
+
+fn may_lead_to_the_root(modalias: &[u8], is_remote: bool) -> bool {
+    let ways = if is_remote { WAYS_TO_A_NETWORK } else { WAYS_TO_A_DISK };
+    entries(ways).any(|pattern| glob::matches(pattern, modalias))
 }
 
 /// Says why, as the last line, and ends.

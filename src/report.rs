@@ -100,6 +100,16 @@ impl Log {
     }
 }
 
+impl Log {
+    /// The same, with the kernel's reason last.
+    pub fn say_errno(&mut self, level: Level, parts: &[&[u8]], errno: Errno) {
+        let mut line = Line::of(parts);
+        line.push(b": ");
+        push_errno(&mut line, b"", errno);
+        self.say(level, &[line.as_bytes()]);
+    }
+}
+
 /// Adds a sentence with `subject` where it has `%`, and `detail` where it has `&`.
 #[inline(never)]
 pub fn push_sentence(line: &mut Line, sentence: &'static [u8], subject: &[u8], detail: &[u8]) {
@@ -136,7 +146,12 @@ pub fn push_errno(line: &mut Line, meanings: &'static [u8], errno: Errno) {
 \x3dempty\0\
 \x4acorrupted data\0\
 \x5fnot supported by this kernel\0\
+\x47protocol error\0\
+\x5dprotocol not supported\0\
+\x65network is unreachable\0\
 \x6etimed out\0\
+\x6fconnection refused\0\
+\x71no route to host\0\
 \x75the file system is damaged or needs checking\0\
 \x7bno medium";
     let is_known = |number: &u8| *number < 35 || !cfg!(any(target_arch = "mips", target_arch = "mips64"));
