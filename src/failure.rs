@@ -45,28 +45,6 @@ pub enum Problem {
     Events,
     /// The loader has no network, and the root is on one.
     NoNetwork,
-    /// The network did not begin at all.
-    Network,
-    /// No link that could be tried.
-    NoLink,
-    /// Links, and none with a cable.
-    NoCarrier,
-    /// No router advertised a network.
-    NoRouter,
-    /// No DHCP server gave an address.
-    NoOffer,
-    /// A server that is not given by its address.
-    ServerName,
-    /// Nobody said which server.
-    NoServerAddress,
-    /// The server does not answer.
-    NoServer,
-    /// The server speaks no version of NFS that is wanted.
-    NfsVersion,
-    /// The server has no such directory.
-    NoExport,
-    /// The server does not let this machine have the directory.
-    NotExported,
     /// The root did not appear.
     RootMissing,
     /// The root holds nothing that can be recognised.
@@ -87,6 +65,39 @@ pub enum Problem {
     NoSuchInit,
     /// A step of the handoff failed.
     HandOff,
+    /// The network did not begin at all.
+    #[cfg(feature = "network")]
+    Network,
+    /// No link that could be tried.
+    #[cfg(feature = "network")]
+    NoLink,
+    /// Links, and none with a cable.
+    #[cfg(feature = "network")]
+    NoCarrier,
+    /// No router advertised a network.
+    #[cfg(feature = "network")]
+    NoRouter,
+    /// No DHCP server gave an address.
+    #[cfg(feature = "network")]
+    NoOffer,
+    /// A server that is not given by its address.
+    #[cfg(feature = "network")]
+    ServerName,
+    /// Nobody said which server.
+    #[cfg(feature = "network")]
+    NoServerAddress,
+    /// The server does not answer.
+    #[cfg(feature = "network")]
+    NoServer,
+    /// The server speaks no version of NFS that is wanted.
+    #[cfg(feature = "network")]
+    NfsVersion,
+    /// The server has no such directory.
+    #[cfg(feature = "network")]
+    NoExport,
+    /// The server does not let this machine have the directory.
+    #[cfg(feature = "network")]
+    NotExported,
 }
 
 /// A boot cannot go on. Why is noted in the [`Log`], which whoever makes a failure has at hand: so a failure costs
@@ -129,17 +140,6 @@ the command line has no root=\0\
 root=% is of no form that is known here\0\
 cannot listen to the kernel's events\0\
 root=% is on the network: this loader was built without network\0\
-cannot use the network\0\
-no network link came that could be tried: is its driver in the image (--with net)?\0\
-no network link has a carrier (see above)\0\
-no router has advertised a network of IPv6 (see above)\0\
-no DHCP server has given an address (see above)\0\
-%: the server must be given by its address\0\
-no server is known for root=%: neither nfsroot=, ip= nor DHCP gives one\0\
-no answer by & from the server %\0\
-cannot mount %: the server does not speak that version of NFS, or the image lacks nfsv3 or nfsv4\0\
-cannot mount %: the server has no such directory, or hides it from this machine\0\
-cannot mount %: the server does not export it to this machine\0\
 root=% did not appear\0\
 % holds no file system that is known here: give rootfstype=\0\
 % holds &, which cannot be mounted as a root\0\
@@ -151,8 +151,27 @@ the root has no init: neither /sbin/init, /etc/init, /bin/init nor /bin/sh\0\
 the & has no executable init=%\0\
 cannot hand over to %";
 
+    /// Those that only a network has, which come after all others.
+    #[cfg(feature = "network")]
+    const NETWORK_PATTERNS: &[u8] = b"\
+cannot use the network\0\
+no network link came that could be tried: is its driver in the image (--with net)?\0\
+no network link has a carrier (see above)\0\
+no router has advertised a network of IPv6 (see above)\0\
+no DHCP server has given an address (see above)\0\
+%: the server must be given by its address\0\
+no server is known for root=%: neither nfsroot=, ip= nor DHCP gives one\0\
+no answer by & from the server %\0\
+cannot mount %: the server does not speak that version of NFS, or the image lacks nfsv3 or nfsv4\0\
+cannot mount %: the server has no such directory, or hides it from this machine\0\
+cannot mount %: the server does not export it to this machine";
+
     /// The sentence for it.
     fn pattern(self) -> &'static [u8] {
+        #[cfg(feature = "network")]
+        if let Some(number) = (self as usize).checked_sub(Problem::Network as usize) {
+            return entries(Self::NETWORK_PATTERNS).nth(number).unwrap_or_default();
+        }
         entries(Self::PATTERNS).nth(self as usize).unwrap_or_default()
     }
 }

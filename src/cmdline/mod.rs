@@ -126,7 +126,8 @@ impl<'a> CommandLine<'a> {
 
     /// What `root=` says, or, where there is none, an `nfsroot=`, with the kernel's meaning (fs/nfs/nfsroot.c).
     pub fn root(&self) -> Option<&'a [u8]> {
-        self.root.or_else(|| self.last(b"nfsroot").map(|_| &b"/dev/nfs"[..]))
+        let by_nfsroot = || self.last(b"nfsroot").filter(|_| cfg!(feature = "network")).map(|_| &b"/dev/nfs"[..]);
+        self.root.or_else(by_nfsroot)
     }
 
     /// The value of the last word with this key; empty where it has none.
