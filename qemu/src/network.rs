@@ -48,8 +48,6 @@ enum Wire {
     User,
     /// A [peer](crate::server::Peer): where it listens, and where QEMU is to.
     Peer(PathBuf, PathBuf),
-    /// Nothing.
-    Unplugged,
 }
 
 /// A network card. Its hardware address is `52:54:00:12:34:` and its number, from 0x01 on.
@@ -71,11 +69,6 @@ impl Nic {
         Self { model, wire: Wire::Peer(peer.into(), own.into()), capture: None }
     }
 
-    /// A card on a wire that nobody else is on.
-    pub fn unplugged(model: Model) -> Self {
-        Self { model, wire: Wire::Unplugged, capture: None }
-    }
-
     /// Writes all frames to a file, in the form that tcpdump and tshark read.
     #[must_use]
     pub fn capture(mut self, file: impl Into<PathBuf>) -> Self {
@@ -95,8 +88,6 @@ impl Nic {
             Wire::Peer(peer, own) => {
                 add("-netdev", format!("{},{},{}", fill("dgram,id=net{n}"), unix("local", own), unix("remote", peer)));
             }
-            // A hub that nothing else is on.
-            Wire::Unplugged => add("-netdev", fill("hubport,id=net{n},hubid={n}")),
         }
         if let Some(file) = &self.capture {
             add("-object", format!("{},file={}", fill("filter-dump,id=dump{n},netdev=net{n}"), escape(file)));
