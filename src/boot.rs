@@ -59,16 +59,16 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
 
 /// Loads drivers, cheap ones first and no more than needed, until the root is there; mounts it.
 pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
-    let root = cmdline.root.ok_or_else(|| log.fail(Problem::NoRoot, b""))?;
+    let root = cmdline.root().ok_or_else(|| log.fail(Problem::NoRoot, b""))?;
     let spec = RootSpec::parse(root, cmdline.root_type).ok_or_else(|| log.fail(Problem::RootForm, root))?;
-    let mut search = Search::new(spec, cmdline);
+    let mut search = Search::new(spec, cmdline, log)?;
     if cmdline.loads {
         modules.load_wanted(log);
     }
     // The socket first: what happens while the devices are read is an event, and none falls between.
     modules.machine_mut().listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
 
-    let first = Stage::first(&spec, modules.machine().has_device_tree());
+    let first = Stage::first(&spec, search.needs_network(), modules.machine().has_device_tree());
     let mut pace = Pace::begin(first, cmdline.patience);
     while !search.mount(modules, log)? {
         if load_next_driver(pace.stage(), modules, log) {
@@ -76,8 +76,7 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
         } else if let Some(pause) = pace.next(modules.machine().now(), root, log) {
             modules.machine_mut().wait(pause);
         } else {
-            failure::survey(modules, log);
-            return Err(search.missing(root, log));
+            return Err(search.missing(root, modules, log));
         }
     }
     overlay::lay(cmdline, modules, log)

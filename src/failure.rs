@@ -43,6 +43,8 @@ pub enum Problem {
     RootForm,
     /// The kernel tells of no devices.
     Events,
+    /// The loader has no network, and the root is on one.
+    NoNetwork,
     /// The root did not appear.
     RootMissing,
     /// The root holds nothing that can be recognised.
@@ -63,6 +65,39 @@ pub enum Problem {
     NoSuchInit,
     /// A step of the handoff failed.
     HandOff,
+    /// The network did not begin at all.
+    #[cfg(feature = "network")]
+    Network,
+    /// No link that could be tried.
+    #[cfg(feature = "network")]
+    NoLink,
+    /// Links, and none with a cable.
+    #[cfg(feature = "network")]
+    NoCarrier,
+    /// No router advertised a network.
+    #[cfg(feature = "network")]
+    NoRouter,
+    /// No DHCP server gave an address.
+    #[cfg(feature = "network")]
+    NoOffer,
+    /// A server that is not given by its address.
+    #[cfg(feature = "network")]
+    ServerName,
+    /// Nobody said which server.
+    #[cfg(feature = "network")]
+    NoServerAddress,
+    /// The server does not answer.
+    #[cfg(feature = "network")]
+    NoServer,
+    /// The server speaks no version of NFS that is wanted.
+    #[cfg(feature = "network")]
+    NfsVersion,
+    /// The server has no such directory.
+    #[cfg(feature = "network")]
+    NoExport,
+    /// The server does not let this machine have the directory.
+    #[cfg(feature = "network")]
+    NotExported,
 }
 
 /// A boot cannot go on. Why is noted in the [`Log`], which whoever makes a failure has at hand: so a failure costs
@@ -104,6 +139,7 @@ the image was built for another build of kernel %\0\
 the command line has no root=\0\
 root=% is of no form that is known here\0\
 cannot listen to the kernel's events\0\
+root=% is on the network: this loader was built without network\0\
 root=% did not appear\0\
 % holds no file system that is known here: give rootfstype=\0\
 % holds &, which cannot be mounted as a root\0\
@@ -115,8 +151,27 @@ the root has no init: neither /sbin/init, /etc/init, /bin/init nor /bin/sh\0\
 the & has no executable init=%\0\
 cannot hand over to %";
 
+    /// Those that only a network has, which come after all others.
+    #[cfg(feature = "network")]
+    const NETWORK_PATTERNS: &[u8] = b"\
+cannot use the network\0\
+no network link came that could be tried: is its driver in the image (--with net)?\0\
+no network link has a carrier (see above)\0\
+no router has advertised a network of IPv6 (see above)\0\
+no DHCP server has given an address (see above)\0\
+%: the server must be given by its address\0\
+no server is known for root=%: neither nfsroot=, ip= nor DHCP gives one\0\
+no answer by & from the server %\0\
+cannot mount %: the server does not speak that version of NFS, or the image lacks nfsv3 or nfsv4\0\
+cannot mount %: the server has no such directory, or hides it from this machine\0\
+cannot mount %: the server does not export it to this machine";
+
     /// The sentence for it.
     fn pattern(self) -> &'static [u8] {
+        #[cfg(feature = "network")]
+        if let Some(number) = (self as usize).checked_sub(Problem::Network as usize) {
+            return entries(Self::NETWORK_PATTERNS).nth(number).unwrap_or_default();
+        }
         entries(Self::PATTERNS).nth(self as usize).unwrap_or_default()
     }
 }
@@ -133,9 +188,12 @@ impl From<Damage> for Problem {
 
 /// Lists what a user needs to see why there is no root: block devices and what is on them, devices that no module of
 /// the image drives, and modules that did not load.
-pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
-    let mut any = false;
+pub fn survey(is_remote: bool, modules: &Modules<impl Machine>, log: &mut Log) {
+    let mut any = is_remote;
     modules.machine().disks(&mut |disk| {
+        if is_remote {
+            return false;
+        }
         any = true;
         log.say(Level::Error, &[b"seen: ", modules.machine().describe(disk).as_bytes()]);
         true
@@ -145,7 +203,7 @@ pub fn survey(modules: &Modules<impl Machine>, log: &mut Log) {
     }
     let mut left = UNDRIVEN;
     driverless(modules, &mut |Driverless { path, modalias, blacklisted }| {
-        if left > 0 && may_lead_to_a_disk(modalias) {
+        if left > 0 && may_lead_to_the_root(modalias, is_remote) {
             left -= 1;
             match blacklisted {
                 Some(module) => log.say(Level::Error, &[module.as_bytes(), b" is blacklisted, and would drive ", path]),
@@ -166,8 +224,12 @@ const UNDRIVEN: usize = 16;
 const WAYS_TO_A_DISK: &[u8] = b"virtio:*\0usb:*\0scsi:*\0nvme*\0mmc:*\0vmbus:*\0xen:*\0sdio:*\0of:*\0\
     pci:*bc0[01]*\0pci:*bc0C03*\0pci:*bc0805*";
 
-fn may_lead_to_a_disk(modalias: &[u8]) -> bool {
-    entries(WAYS_TO_A_DISK).any(|pattern| glob::matches(pattern, modalias))
+/// Modaliases of network devices, and of what they hang on.
+const WAYS_TO_A_NETWORK: &[u8] = b"virtio:d00000001v*\0usb:*\0vmbus:*\0xen:*\0of:*\0pci:*bc02*\0pci:*bc0C03*";
+
+fn may_lead_to_the_root(modalias: &[u8], is_remote: bool) -> bool {
+    let ways = if is_remote { WAYS_TO_A_NETWORK } else { WAYS_TO_A_DISK };
+    entries(ways).any(|pattern| glob::matches(pattern, modalias))
 }
 
 /// Says why, as the last line, and ends.

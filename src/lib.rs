@@ -18,6 +18,8 @@ pub mod helper;
 pub mod kernel;
 pub mod machine;
 pub mod module;
+#[cfg(feature = "network")]
+pub mod net;
 pub mod report;
 pub mod root;
 pub mod store;

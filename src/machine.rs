@@ -9,10 +9,18 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::system::init_module;
 
+#[cfg(feature = "network")]
+use crate::cmdline::CommandLine;
 use crate::device::{self, Disk, Events};
+#[cfg(feature = "network")]
+use crate::failure::Problem;
 use crate::file::{self, Path};
 use crate::module::{Blob, Corrupt};
+#[cfg(feature = "network")]
+use crate::net::{self, Address, Lease, Network};
 use crate::report::Line;
+#[cfg(feature = "network")]
+use crate::report::Log;
 use crate::root::mount::MOUNT_POINT;
 use crate::root::superblock::FsKind;
 use crate::root::{self, Finder, RootSpec, overlay};
@@ -114,6 +122,18 @@ pub trait Machine {
     /// What a report says of a disk.
     fn describe(&self, disk: &Disk) -> Line;
 
+    /// Goes on with the network, as far as that comes without waiting: what it was given, once all that is wanted is done.
+    #[cfg(feature = "network")]
+    fn network(&mut self, cmdline: &CommandLine, log: &mut Log) -> Result<Option<Lease>, Errno>;
+
+    /// Says what became of the network; what is wrong with it.
+    #[cfg(feature = "network")]
+    fn survey_network(&self, log: &mut Log) -> Problem;
+
+    /// Asks a server a question of one message by TCP, and waits some seconds for what it answers, whose length is returned.
+    #[cfg(feature = "network")]
+    fn ask(&mut self, server: &Address, port: u16, question: &[u8], answer: &mut [u8]) -> Result<usize, Errno>;
+
     /// Mounts the root.
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno>;
 
@@ -131,6 +151,8 @@ pub struct Running<'a> {
     kmsg: Option<OwnedFd>,
     events: Option<Events>,
     finder: Finder,
+    #[cfg(feature = "network")]
+    network: Network,
 }
 
 impl<'a> Running<'a> {
@@ -138,7 +160,15 @@ impl<'a> Running<'a> {
     /// same time claim them, a byte for each.
     pub fn new(blobs: &'a [u8], claims: Option<BorrowedFd<'a>>) -> Self {
         let kmsg = file::open_as(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).ok();
-        Running { blobs, claims, kmsg, events: None, finder: Finder::default() }
+        Running {
+            blobs,
+            claims,
+            kmsg,
+            events: None,
+            finder: Finder::default(),
+            #[cfg(feature = "network")]
+            network: Network::default(),
+        }
     }
 }
 
@@ -197,7 +227,11 @@ impl Machine for Running<'_> {
     }
 
     fn wait(&mut self, limit: u64) {
-        if self.events.as_ref().is_some_and(|events| events.wait(limit).forget) {
+        #[cfg(feature = "network")]
+        let (others, limit) = (self.network.sockets(), limit.min(self.network.due().saturating_sub(sys::now())));
+        #[cfg(not(feature = "network"))]
+        let others = None;
+        if self.events.as_ref().is_some_and(|events| events.wait(others, limit).forget) {
             self.finder.forget();
         }
     }
@@ -224,6 +258,22 @@ impl Machine for Running<'_> {
 
     fn describe(&self, disk: &Disk) -> Line {
         root::describe(disk)
+    }
+
+    #[cfg(feature = "network")]
+    fn network(&mut self, cmdline: &CommandLine, log: &mut Log) -> Result<Option<Lease>, Errno> {
+        self.network.advance(cmdline, sys::now(), log)
+    }
+
+    #[cfg(feature = "network")]
+    fn survey_network(&self, log: &mut Log) -> Problem {
+        self.network.survey(log)
+    }
+
+    #[cfg(feature = "network")]
+    fn ask(&mut self, server: &Address, port: u16, question: &[u8], answer: &mut [u8]) -> Result<usize, Errno> {
+        const LIMIT: u64 = 3000;
+        net::ask(server, port, question, answer, LIMIT)
     }
 
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno> {

@@ -100,6 +100,16 @@ impl Log {
     }
 }
 
+impl Log {
+    /// The same, with the kernel's reason last.
+    pub fn say_errno(&mut self, level: Level, parts: &[&[u8]], errno: Errno) {
+        let mut line = Line::of(parts);
+        line.push(b": ");
+        push_errno(&mut line, b"", errno);
+        self.say(level, &[line.as_bytes()]);
+    }
+}
+
 /// Adds a sentence with `subject` where it has `%`, and `detail` where it has `&`.
 #[inline(never)]
 pub fn push_sentence(line: &mut Line, sentence: &'static [u8], subject: &[u8], detail: &[u8]) {
@@ -139,9 +149,20 @@ pub fn push_errno(line: &mut Line, meanings: &'static [u8], errno: Errno) {
 \x6etimed out\0\
 \x75the file system is damaged or needs checking\0\
 \x7bno medium";
+    // What only servers and the ways to them bring about.
+    const NETWORK: &[u8] = if cfg!(feature = "network") {
+        b"\x47protocol error\0\x5dprotocol not supported\0\x65network is unreachable\0\x6fconnection refused\0\x71no route to host"
+    } else {
+        b""
+    };
     let is_known = |number: &u8| *number < 35 || !cfg!(any(target_arch = "mips", target_arch = "mips64"));
     let number = u8::try_from(errno.raw_os_error()).ok().filter(is_known).unwrap_or(u8::MAX);
-    line.push(entry(meanings, number).or_else(|| entry(COMMON, number)).unwrap_or(b"error"));
+    line.push(
+        entry(meanings, number)
+            .or_else(|| entry(COMMON, number))
+            .or_else(|| entry(NETWORK, number))
+            .unwrap_or(b"error"),
+    );
     push_number(line, errno);
 }
 

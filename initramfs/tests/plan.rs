@@ -23,6 +23,7 @@ device path=pci0/2/virtio1/host0/target0:0:0/0:0:0:0 modalias=scsi:t-0x00 driver
 device path=pci0/3 modalias=pci:v2d1 driver=nvme module=nvme
 device path=pci0/4 modalias=pci:v3d1 driver=snd module=snd
 device path=pci0/5 modalias=virtio:d00000009v00001AF4 driver=9pnet_virtio module=9pnet_virtio
+device path=pci0/6 modalias=pci:v4d1 driver=e1000 module=e1000
 disk name=vda path=pci0/1/virtio0/block/vda number=254:0 fs=ext4
 disk name=sda path=pci0/2/virtio1/host0/target0:0:0/0:0:0:0/block/sda number=8:0
 disk name=sda1 path=pci0/2/virtio1/host0/target0:0:0/0:0:0:0/block/sda/sda1 number=8:1 fs=ext3 root
@@ -54,6 +55,8 @@ fn system() -> System {
         system.module(&format!("kernel/{directory}/{name}.ko"), name, info);
     }
     system.module("kernel/fs/9p/9p.ko", "9p", &["alias=fs-9p", "depends=9pnet_virtio"]);
+    system.module("kernel/fs/nfs/nfs.ko", "nfs", &["alias=fs-nfs", "alias=fs-nfs4"]);
+    system.module("kernel/fs/nfs/nfsv4.ko", "nfsv4", &["depends=nfs"]);
     system.write("lib/modules/6.9.0-test/modules.builtin", "kernel/drivers/virtio/virtio_pci.ko\n");
     system
 }
@@ -194,6 +197,30 @@ fn an_overlay_and_what_is_wanted_are_loaded_too() {
     let bare = on_server("root=/dev/nvme0n1 modstrap.overlay=tmpfs");
     let why = "cannot mount overlay: neither the kernel nor the image knows overlay; build with --include overlay";
     assert_eq!(bare.failure.as_deref(), Some(why));
+}
+
+#[test]
+fn a_root_on_a_network_comes_with_its_link() {
+    let text = on_server("root=nfs:192.0.2.1:/srv ip=dhcp").to_string();
+    let expected = "\
+kernel    6.9.0-test
+load      e1000                    for pci0/6 (pci:v4d1)
+load      nfs                      file system of the root (fs-nfs)
+load      nfsv4                    file system of the root (nfsv4)
+root      192.0.2.1:/srv (nfs4), with 3 modules loaded";
+    assert_eq!(text, expected);
+    let plan = on_server("root=/dev/nfs nfsroot=/srv rw");
+    assert_eq!(plan.root.unwrap().source, "10.0.2.2:/srv");
+}
+
+#[test]
+fn a_root_on_a_network_without_a_link_is_none() {
+    let system = system();
+    let without = SERVER.replace("device path=pci0/6 modalias=pci:v4d1 driver=e1000 module=e1000\n", "");
+    let plan = on_record(&image(&system), &system, &without, "root=nfs:192.0.2.1:/srv").unwrap();
+    let failure = "no network link came that could be tried: is its driver in the image (--with net)?";
+    assert_eq!((plan.root.is_some(), plan.failure.as_deref()), (false, Some(failure)));
+    assert!(plan.modules.is_empty(), "{:?}", plan.modules);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::drive::Drive;
 use crate::finished::Finished;
+use crate::network::Nic;
 use crate::plan::Plan;
 use crate::run::Run;
 use crate::share::Share;
@@ -22,6 +23,7 @@ pub struct Boot {
     pub(crate) image: PathBuf,
     pub(crate) drives: Vec<Drive>,
     pub(crate) shares: Vec<Share>,
+    pub(crate) nics: Vec<Nic>,
     pub(crate) append: Vec<String>,
     pub(crate) machine: Option<String>,
     pub(crate) accelerator: String,
@@ -46,6 +48,7 @@ impl Boot {
             image: image.into(),
             drives: Vec::new(),
             shares: Vec::new(),
+            nics: Vec::new(),
             append: Vec::new(),
             machine: None,
             accelerator: "tcg".into(),
@@ -74,6 +77,13 @@ impl Boot {
     #[must_use]
     pub fn share(mut self, share: Share) -> Self {
         self.shares.push(share);
+        self
+    }
+
+    /// Adds a network card.
+    #[must_use]
+    pub fn nic(mut self, nic: Nic) -> Self {
+        self.nics.push(nic);
         self
     }
 

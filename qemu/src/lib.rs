@@ -5,6 +5,7 @@
 //! - [`tree`]: the root file system of the tests, whose init says that it runs and what it found.
 //! - [`rootdir`]: a directory of the host as the root, and one command as the init.
 //! - [`boot`]: one boot in QEMU, from the command line of the guest to its [`Outcome`].
+//! - [`network`]: network cards, and [`server`]: what they reach.
 //! - [`kernels`]: the kernels that `qemu/setup` put into the cache.
 //! - [`image`]: the initramfs image, by the builder's library.
 //!
@@ -33,6 +34,7 @@ pub mod finished;
 mod guest;
 pub mod image;
 pub mod kernels;
+pub mod network;
 pub mod outcome;
 mod plan;
 mod platform;
@@ -49,6 +51,7 @@ pub use boot::Boot;
 pub use disk::{FileSystem, Recipe, Table};
 pub use drive::{Bus, Drive};
 pub use finished::Finished;
+pub use network::{Model, Nic};
 pub use outcome::Outcome;
 pub use report::Report;
 pub use rootdir::RootDir;

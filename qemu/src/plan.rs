@@ -52,6 +52,9 @@ impl Plan {
         plan.add_machine(boot);
         plan.add_drives(&boot.drives, scratch)?;
         plan.add_shares(boot, scratch)?;
+        for (nic, number) in boot.nics.iter().zip(1..) {
+            plan.add(nic.arguments(number, &plan.machine));
+        }
         if !plan.late.is_empty() {
             plan.add(["-qmp".into(), format!("unix:{},server=on,wait=off", escape(&plan.monitor))]);
         }

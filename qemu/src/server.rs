@@ -1,4 +1,14 @@
-//! Processes of the host that serve a guest through a socket: started before QEMU, ended with it.
+//! Servers for guests. Here, processes of the host that serve a guest through a socket: started before QEMU, ended with it.
+//! Beside them real servers that a guest reaches by QEMU's own network, and a peer that speaks DHCP on a wire of its own,
+//! well or badly.
+
+mod dhcp;
+mod ganesha;
+mod peer;
+
+pub use dhcp::{Behaviour, Dhcp};
+pub use ganesha::{Export, Ganesha};
+pub use peer::{Handler, Peer};
 
 use std::ffi::OsString;
 use std::fs::{self, File};

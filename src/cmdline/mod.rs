@@ -124,6 +124,24 @@ impl<'a> CommandLine<'a> {
         Words::new(self.text)
     }
 
+    /// What `root=` says, or, where there is none, an `nfsroot=`, with the kernel's meaning (fs/nfs/nfsroot.c).
+    pub fn root(&self) -> Option<&'a [u8]> {
+        let by_nfsroot = || self.last(b"nfsroot").filter(|_| cfg!(feature = "network")).map(|_| &b"/dev/nfs"[..]);
+        self.root.or_else(by_nfsroot)
+    }
+
+    /// The value of the last word with this key; empty where it has none.
+    #[inline(never)]
+    pub fn last(&self, key: &[u8]) -> Option<&'a [u8]> {
+        let mut last = None;
+        for word in self.words() {
+            if word.key == key {
+                last = Some(word.value.unwrap_or_default());
+            }
+        }
+        last
+    }
+
     /// Whether `modprobe.blacklist=` names the module.
     pub fn blacklists(&self, module: &[u8]) -> bool {
         self.lists(b"modprobe.blacklist", module)

@@ -34,8 +34,8 @@ pub struct Stage {
 impl Stage {
     /// The first stage on the way to a root: of the drivers that can produce the name it was given, where it was given
     /// one, those that cost nothing.
-    pub fn first(spec: &RootSpec, has_device_tree: bool) -> Stage {
-        let everything = Stage::everything(spec, has_device_tree);
+    pub fn first(spec: &RootSpec, needs_network: bool, has_device_tree: bool) -> Stage {
+        let everything = Stage::everything(spec, needs_network, has_device_tree);
         Stage { step: Step::Always, disks: spec.disks(), ..everything }
     }
 
@@ -52,18 +52,24 @@ impl Stage {
     }
 
     /// The last stage, which admits whatever this root may need.
-    pub fn everything(spec: &RootSpec, has_device_tree: bool) -> Stage {
+    pub fn everything(spec: &RootSpec, needs_network: bool, has_device_tree: bool) -> Stage {
+        // The classes of what is on the way, and last that of the network, which not everybody needs.
         let classes: &[Class] = match spec {
-            RootSpec::Share { .. } => &[Class::Bus, Class::Share],
-            _ => &[Class::Bus, Class::Block],
+            RootSpec::Share { .. } => &[Class::Bus, Class::Share, Class::Net],
+            spec if spec.is_remote() => &[Class::Bus, Class::Net],
+            _ => &[Class::Bus, Class::Block, Class::Net],
         };
+        let classes = if needs_network { classes } else { classes.strip_suffix(&[Class::Net]).unwrap_or(classes) };
         Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first: has_device_tree, classes }
     }
 
     /// How long, in milliseconds, devices have to appear once drivers were asked in this stage: what probes in the
     /// background (NVMe, MMC, SCSI and USB do) would otherwise seem not to be there, and the next stage begin.
     pub fn settling(&self) -> u64 {
+        // A link has its carrier within some seconds, and then a server is asked.
+        const LINK: u64 = 5000;
         match self.step {
+            Step::Cheap if self.classes.contains(&Class::Net) => LINK,
             Step::Always => 20,
             Step::Cheap => 200,
             Step::Scsi => 600,
@@ -78,9 +84,9 @@ impl Stage {
             Step::Supplier => self.suppliers_first || self.step == Step::Supplier,
             step => step <= self.step,
         };
-        // A bus produces no disk by itself; what hangs on it may.
-        let is_bus = module.class == Class::Bus && module.disks == Disks::default();
-        let produces = self.disks == Disks::default() || is_bus || module.disks.intersects(self.disks);
+        // A bus produces no disk by itself, but what hangs on it may; and a network has none.
+        let is_free = matches!(module.class, Class::Bus | Class::Net) && module.disks == Disks::default();
+        let produces = self.disks == Disks::default() || is_free || module.disks.intersects(self.disks);
         in_step && produces && self.classes.contains(&module.class)
     }
 }

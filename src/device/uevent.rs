@@ -1,7 +1,7 @@
 //! Events of the kernel: devices come and go (NETLINK_KOBJECT_UEVENT, lib/kobject_uevent.c).
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
@@ -33,11 +33,17 @@ impl Events {
 
     /// Waits for events for at most so many milliseconds, and takes what there are. Events come in flocks: a moment is
     /// left for the rest of one, and the devices are looked at once for all.
-    pub fn wait(&self, limit: u64) -> News {
+    ///
+    /// What happens on `others` ends the wait too, and is left there.
+    pub fn wait(&self, others: Option<[BorrowedFd; 2]>, limit: u64) -> News {
         const FLOCK: u64 = 5;
-        let mut sockets = [PollFd::new(&self.socket, PollFlags::IN)];
+        let [first, second] = others.unwrap_or([self.socket.as_fd(); 2]);
+        let mut sockets =
+            [self.socket.as_fd(), first, second].map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN));
         let _ = poll(&mut sockets, Some(&timespec(limit)));
-        sleep(FLOCK.min(limit));
+        if !sockets[0].revents().is_empty() {
+            sleep(FLOCK.min(limit));
+        }
         let mut news = News::default();
         // The first bytes tell what an event is: `remove@/devices/...`; the kernel cuts the rest off.
         let mut event = [0; 8];

@@ -2,10 +2,14 @@
 
 mod finder;
 pub mod mount;
+#[cfg(feature = "network")]
+mod nfs;
 pub mod overlay;
 mod pace;
 pub mod partition;
 mod search;
+#[cfg(feature = "network")]
+mod server;
 pub mod spec;
 pub mod superblock;
 pub mod uuid;

@@ -78,7 +78,7 @@ fn as_kind(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
-    let (flags, options) = options(cmdline, b"");
+    let (flags, options) = options(cmdline, b"", cmdline.root_flags);
     with_options(source, kind, flags, &options, modules, log)
 }
 
@@ -95,14 +95,14 @@ pub fn with_options(
     if load_module(kind, modules, log) == Answer::Failed {
         return Err(log.fail_as(Problem::FileSystemModule, source.as_bytes(), kind, None));
     }
-    if let Err(errno) = mount_or_read_only(source, kind, flags, options, modules.machine_mut(), log) {
+    if let Err(errno) = mount_or_read_only(source.as_c_str(), kind, flags, options, modules.machine_mut(), log) {
         let (problem, errno) = match errno {
             Errno::NODEV => (Problem::NoFileSystem, None),
             errno => (Problem::RootMount, Some(errno)),
         };
         return Err(log.fail_as(problem, source.as_bytes(), kind, errno));
     }
-    say_mounted(source, kind, modules, log);
+    say_mounted(source.as_bytes(), kind, modules, log);
     Ok(())
 }
 
@@ -119,15 +119,16 @@ pub fn share(
         return Err(Errno::NODEV);
     }
     let needed: &[u8] = if kind == b"9p" { b"trans=virtio,version=9p2000.L,msize=512000,cache=mmap" } else { b"" };
-    let (flags, options) = options(cmdline, needed);
+    let (flags, options) = options(cmdline, needed, cmdline.root_flags);
     let source = Path::of(&[tag]);
-    mount_or_read_only(&source, kind, flags, &options, modules.machine_mut(), log)?;
-    say_mounted(&source, kind, modules, log);
+    mount_or_read_only(source.as_c_str(), kind, flags, &options, modules.machine_mut(), log)?;
+    say_mounted(source.as_bytes(), kind, modules, log);
     Ok(())
 }
 
-fn say_mounted(source: &Path, kind: &[u8], modules: &Modules<impl Machine>, log: &mut Log) {
-    let mut line = Line::of(&[b"root ", source.as_bytes(), b" (", kind, b") mounted after "]);
+/// Says what was mounted, and how soon.
+pub fn say_mounted(source: &[u8], kind: &[u8], modules: &Modules<impl Machine>, log: &mut Log) {
+    let mut line = Line::of(&[b"root ", source, b" (", kind, b") mounted after "]);
     line.push_number(log.elapsed());
     line.push(b" ms, ");
     line.push_number(modules.loaded().into());
@@ -137,7 +138,7 @@ fn say_mounted(source: &Path, kind: &[u8], modules: &Modules<impl Machine>, log:
 
 /// Loads the module of a file system, if it is one. Where that failed there is no use in mounting: the kernel would ask
 /// for the same module once more.
-fn load_module(kind: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> Answer {
+pub fn load_module(kind: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> Answer {
     let alias = Path::of(&[b"fs-", kind]);
     match modules.load_named(alias.as_bytes(), log) {
         Answer::Nobody => modules.load_named(kind, log),
@@ -146,8 +147,8 @@ fn load_module(kind: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) 
 }
 
 /// A file system that refuses to be written is mounted read-only, as the kernel does with its root.
-fn mount_or_read_only(
-    source: &Path,
+pub fn mount_or_read_only(
+    source: &CStr,
     kind: &[u8],
     flags: MountFlags,
     options: &Options,
@@ -158,11 +159,11 @@ fn mount_or_read_only(
         return Err(Errno::NAMETOOLONG);
     }
     let kind = Path::of(&[kind]);
-    let mut attempt = |flags| machine.mount(source.as_c_str(), kind.as_c_str(), flags, options.as_c_str());
+    let mut attempt = |flags| machine.mount(source, kind.as_c_str(), flags, options.as_c_str());
     match attempt(flags) {
         Err(Errno::ACCESS | Errno::ROFS) if !flags.contains(MountFlags::RDONLY) => {
             attempt(flags | MountFlags::RDONLY)?;
-            log.say(Level::Warning, &[source.as_bytes(), b" cannot be written: mounted read-only"]);
+            log.say(Level::Warning, &[source.to_bytes(), b" cannot be written: mounted read-only"]);
             Ok(())
         }
         result => result,
@@ -191,12 +192,12 @@ const FLAGS: [MountFlags; 11] = [
     MountFlags::LAZYTIME,
 ];
 
-/// The flags and the file system's own options, from `rootflags=`, `ro` and `rw`.
+/// The flags and the file system's own options: from `ro` and `rw`, those that are needed, and those that the user gave.
 #[inline(never)]
-fn options(cmdline: &CommandLine, needed: &[u8]) -> (MountFlags, Options) {
+pub fn options(cmdline: &CommandLine, needed: &[u8], given: &[u8]) -> (MountFlags, Options) {
     let mut flags = if cmdline.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     let mut options = Options::of(&[needed]);
-    for word in split(cmdline.root_flags, b',').filter(|word| !word.is_empty()) {
+    for word in split(given, b',').filter(|word| !word.is_empty()) {
         if let Some(place) = place(FLAG_WORDS, word) {
             flags.set(FLAGS.get(place / 2).copied().unwrap_or(MountFlags::empty()), place.is_multiple_of(2));
         } else if !word.starts_with(b"x-") && !word.starts_with(b"comment=") {
@@ -217,20 +218,23 @@ fn options(cmdline: &CommandLine, needed: &[u8]) -> (MountFlags, Options) {
 mod tests {
     use super::*;
 
+    fn read(words: &[u8]) -> (MountFlags, Options) {
+        let line = CommandLine::parse(words);
+        options(&line, b"", line.root_flags)
+    }
+
     #[test]
     fn splits_options_as_mount_does() {
-        let line = CommandLine::parse(b"rw rootflags=subvol=@,noatime,nofail,x-systemd.x=1,defaults,compress=zstd");
-        let (flags, options) = options(&line, b"");
+        let (flags, options) = read(b"rw rootflags=subvol=@,noatime,nofail,x-systemd.x=1,defaults,compress=zstd");
         assert_eq!(flags, MountFlags::NOATIME);
         assert_eq!(options.as_bytes(), b"subvol=@,compress=zstd");
     }
 
     #[test]
     fn is_read_only_unless_told_otherwise() {
-        assert_eq!(options(&CommandLine::parse(b""), b"").0, MountFlags::RDONLY);
-        assert_eq!(options(&CommandLine::parse(b"rw"), b"").0, MountFlags::empty());
-        assert_eq!(options(&CommandLine::parse(b"rootflags=rw"), b"").0, MountFlags::empty());
-        let below = CommandLine::parse(b"rw rootflags=rw modstrap.overlay=tmpfs");
-        assert_eq!(options(&below, b"").0, MountFlags::RDONLY);
+        assert_eq!(read(b"").0, MountFlags::RDONLY);
+        assert_eq!(read(b"rw").0, MountFlags::empty());
+        assert_eq!(read(b"rootflags=rw").0, MountFlags::empty());
+        assert_eq!(read(b"rw rootflags=rw modstrap.overlay=tmpfs").0, MountFlags::RDONLY);
     }
 }

@@ -3,9 +3,11 @@
 use rustix::io::Errno;
 
 use super::mount;
+#[cfg(feature = "network")]
+use super::nfs;
 use super::spec::RootSpec;
 use crate::cmdline::CommandLine;
-use crate::failure::{Failure, Problem};
+use crate::failure::{self, Failure, Problem};
 use crate::machine::Machine;
 use crate::module::Modules;
 use crate::report::{Level, Log};
@@ -15,16 +17,37 @@ pub struct Search<'a> {
     spec: RootSpec<'a>,
     cmdline: &'a CommandLine<'a>,
     refusal: Option<Errno>,
+    has_network: bool,
 }
 
 impl<'a> Search<'a> {
-    /// A search for this root.
-    pub fn new(spec: RootSpec<'a>, cmdline: &'a CommandLine<'a>) -> Self {
-        Search { spec, cmdline, refusal: None }
+    /// A search for this root; a failure where the loader cannot search for such a one.
+    pub fn new(spec: RootSpec<'a>, cmdline: &'a CommandLine<'a>, log: &mut Log) -> Result<Self, Failure> {
+        if spec.is_remote() && !cfg!(feature = "network") {
+            return Err(log.fail(Problem::NoNetwork, cmdline.root.unwrap_or_default()));
+        }
+        Ok(Search { spec, cmdline, refusal: None, has_network: false })
     }
 
-    /// Mounts the root, if it is there by now. Whether it was.
+    /// Whether the network is needed: the root is there, or `rd.neednet` asks for it, whose meaning is dracut's.
+    pub fn needs_network(&self) -> bool {
+        let asks = || self.cmdline.last(b"rd.neednet").is_some_and(|value| value != b"0");
+        cfg!(feature = "network") && (self.spec.is_remote() || asks())
+    }
+
+    /// Mounts the root, if it is there by now, and the network where that is needed. Whether it was.
     pub fn mount(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<bool, Failure> {
+        #[cfg(feature = "network")]
+        if self.needs_network() && !self.has_network {
+            let lease = modules.machine_mut().network(self.cmdline, log);
+            let Some(lease) = lease.map_err(|errno| log.fail_as(Problem::Network, b"", b"", Some(errno)))? else {
+                return Ok(false);
+            };
+            self.has_network = true;
+            if let RootSpec::Nfs { location, only_v4 } = self.spec {
+                return nfs::mount(location, only_v4, self.cmdline, &lease, modules, log).map(|()| true);
+            }
+        }
         if let RootSpec::Share { kind, tag } = self.spec {
             // Only an attempt tells whether a device with this tag is there.
             let attempt = mount::share(kind, tag, self.cmdline, modules, log);
@@ -39,8 +62,15 @@ impl<'a> Search<'a> {
         mount::disk(&disk, self.cmdline, modules, log).map(|()| true)
     }
 
-    /// The failure of a search that found nothing.
-    pub fn missing(&self, root: &[u8], log: &mut Log) -> Failure {
+    /// The failure of a search that found nothing; says what was seen.
+    pub fn missing(&self, root: &[u8], modules: &Modules<impl Machine>, log: &mut Log) -> Failure {
+        let is_offline = self.needs_network() && !self.has_network;
+        failure::survey(is_offline, modules, log);
+        #[cfg(feature = "network")]
+        if is_offline {
+            let problem = modules.machine().survey_network(log);
+            return log.fail(problem, root);
+        }
         log.fail_as(Problem::RootMissing, root, b"", self.refusal)
     }
 }

@@ -31,6 +31,13 @@ pub enum RootSpec<'a> {
         /// The tag.
         tag: &'a [u8],
     },
+    /// A directory of an NFS server.
+    Nfs {
+        /// `SERVER:DIRECTORY:OPTIONS`, as `nfs:` has it; none for `/dev/nfs`, where `nfsroot=` says it.
+        location: Option<&'a [u8]>,
+        /// Only by version 4: `nfs4:`.
+        only_v4: bool,
+    },
 }
 
 /// File systems whose root is a tag and no device.
@@ -47,6 +54,9 @@ impl<'a> RootSpec<'a> {
             if let Some(tag) = root.strip_prefix(kind).and_then(|rest| rest.strip_prefix(b":")) {
                 return Some(RootSpec::Share { kind, tag });
             }
+        }
+        if let Some(nfs) = nfs(root, root_type) {
+            return Some(nfs);
         }
         let named = match root.strip_prefix(b"/dev/disk/by-") {
             Some(rest) => split_once(rest, b'/'),
@@ -65,7 +75,7 @@ impl<'a> RootSpec<'a> {
             };
         }
         match root.strip_prefix(b"/dev/") {
-            Some(b"" | b"nfs" | b"cifs") => None,
+            Some(b"" | b"cifs") => None,
             Some(name) if name.starts_with(b"disk/") => None,
             Some(name) => Some(RootSpec::Name(name)),
             None => number(root),
@@ -79,6 +89,24 @@ impl<'a> RootSpec<'a> {
             _ => Disks::default(),
         }
     }
+
+    /// Whether it is on another machine, and a network is needed to reach it.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, RootSpec::Nfs { .. })
+    }
+}
+
+/// `/dev/nfs`, `nfs:` and `nfs4:`, `dhcp`, or a directory with such a `rootfstype=`.
+#[inline(never)]
+fn nfs<'a>(root: &'a [u8], root_type: Option<&[u8]>) -> Option<RootSpec<'a>> {
+    const KINDS: &[u8] = b"/dev/nfs\0nfs4\0nfs\0dhcp";
+    let (kind, location) = split_once(root, b':').unwrap_or((root, b""));
+    let (kind, location) = match (place(KINDS, kind), root_type.and_then(|kind| place(KINDS, kind))) {
+        (Some(0), kind) => (kind, None),
+        (Some(kind), _) => (Some(kind), Some(location)),
+        (None, kind) => (Some(kind?), Some(root)),
+    };
+    Some(RootSpec::Nfs { location, only_v4: kind == Some(1) })
 }
 
 fn without_prefix<'a>(root: &'a [u8], kind: &[u8]) -> &'a [u8] {
@@ -167,13 +195,19 @@ mod tests {
         assert_eq!(parse("PARTUUID=x/PARTNROFF=-2"), Some(RootSpec::PartUuid(b"x", -2)));
         assert_eq!(parse("9p:host"), Some(RootSpec::Share { kind: b"9p", tag: b"host" }));
         assert_eq!(parse("virtiofs:host"), Some(RootSpec::Share { kind: b"virtiofs", tag: b"host" }));
+        let nfs = |location: &'static [u8], only_v4| Some(RootSpec::Nfs { location: Some(location), only_v4 });
+        assert_eq!(parse("/dev/nfs"), Some(RootSpec::Nfs { location: None, only_v4: false }));
+        assert_eq!(parse("nfs:10.0.2.2:/srv:vers=3"), nfs(b"10.0.2.2:/srv:vers=3", false));
+        assert_eq!(parse("nfs4:[fd00::1]:/srv"), nfs(b"[fd00::1]:/srv", true));
+        assert_eq!(parse("dhcp"), nfs(b"", false));
+        assert_eq!(RootSpec::parse(b"10.0.2.2:/srv", Some(b"nfs4")), nfs(b"10.0.2.2:/srv", true));
         let by_type = RootSpec::parse(b"host", Some(b"9p"));
         assert_eq!(by_type, Some(RootSpec::Share { kind: b"9p", tag: b"host" }));
     }
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        for root in ["", "/dev/", "/dev/nfs", "/dev/disk/by-id/x", "x:1", "8:", ":", "PARTUUID=x/PARTNROFF=", "zfs"] {
+        for root in ["", "/dev/", "/dev/cifs", "/dev/disk/by-id/x", "x:1", "8:", ":", "PARTUUID=x/PARTNROFF=", "zfs"] {
             assert_eq!(parse(root), None, "{root}");
         }
         assert_eq!(parse("PARTUUID=x/PARTNROFF=99999999999"), None);

@@ -5,6 +5,8 @@
 
 mod lock;
 mod map;
+#[cfg(feature = "network")]
+mod packet;
 mod program;
 mod signal;
 #[cfg_attr(target_arch = "x86_64", path = "x86_64/syscall.rs")]
@@ -16,6 +18,8 @@ mod time;
 
 pub use lock::lock_byte;
 pub use map::{Buffer, FileMap};
+#[cfg(feature = "network")]
+pub use packet::PacketSocket;
 pub use program::{Arguments, Program, base_name, become_program, c_str, console, exit, fork, output};
 pub use signal::interrupt_every;
 pub use time::{now, sleep, timespec};

@@ -13,6 +13,8 @@ mod hotplug;
 mod image;
 mod inside;
 mod log;
+mod network;
+mod nfs;
 mod orders;
 mod overlay;
 mod recorded;
@@ -26,6 +28,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
+use modstrap_initramfs::Hardware;
 use modstrap_qemu::kernels;
 use modstrap_tests::Image;
 
@@ -34,6 +37,36 @@ fn amd64() -> Result<&'static Image> {
     static IMAGE: Shared = OnceLock::new();
     shared(&IMAGE, "6.12", "amd64")
 }
+
+/// The same kernel with what a network root and virtual disks need.
+fn networked() -> Result<&'static Image> {
+    static IMAGE: Shared = OnceLock::new();
+    built_once(&IMAGE, || {
+        let kernel = kernels::find("6.12", "amd64")?;
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (file, hardware) = (directory.join("networked.img"), directory.join("networked.hardware"));
+        std::fs::write(&hardware, NETWORKED.join("\n"))?;
+        Image::build(&kernel, file, |request| request.hardware = Hardware::Names(hardware))
+    })
+}
+
+/// The network cards that QEMU has, disks, and what may lie behind either.
+const NETWORKED: [&str; 14] = [
+    "virtio_net",
+    "e1000",
+    "e1000e",
+    "igb",
+    "8139cp",
+    "8139too",
+    "vmxnet3",
+    "cdc_ether",
+    "xhci_pci",
+    "virtio_blk",
+    "ext4",
+    "nfs",
+    "nfsv3",
+    "nfsv4",
+];
 
 /// An older kernel for virtual machines, with plain modules, some drivers built in, and virtio's PCI driver a module.
 fn cloud() -> Result<&'static Image> {

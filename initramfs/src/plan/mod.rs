@@ -237,6 +237,7 @@ impl Boot {
 /// Refuses a root that the record cannot tell from others.
 fn decidable(spec: &RootSpec, machine: &Recorded, root: &[u8]) -> Result<()> {
     if matches!(spec, RootSpec::Name(_) | RootSpec::Number { .. } | RootSpec::Share { .. })
+        || spec.is_remote()
         || machine.meant(spec).next().is_some()
     {
         return Ok(());

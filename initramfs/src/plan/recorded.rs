@@ -4,13 +4,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CStr;
 
+use modstrap::cmdline::CommandLine;
 use modstrap::device::Disk;
+use modstrap::failure::Problem;
 use modstrap::machine::{Machine, Presence, Refusal, Why};
 use modstrap::module::Blob;
-use modstrap::report::Line;
+use modstrap::net::lease::role;
+use modstrap::net::{Address, Lease};
+use modstrap::report::{Line, Log};
 use modstrap::root::RootSpec;
 use modstrap::root::superblock::FsKind;
-use modstrap::table::{ModuleId, Table};
+use modstrap::table::{Class, ModuleId, Table};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -79,7 +83,7 @@ impl<'a> Recorded<'a> {
         self.record.disks.iter().filter(move |disk| match root {
             RootSpec::Name(name) => Disk::called(name).name() == disk.name.as_bytes(),
             RootSpec::Number { major, minor } => disk.number == Some(format!("{major}:{minor}")),
-            RootSpec::Share { .. } => false,
+            RootSpec::Share { .. } | RootSpec::Nfs { .. } => false,
             _ => disk.is_root,
         })
     }
@@ -139,6 +143,14 @@ impl<'a> Recorded<'a> {
         let names = [format!("fs-{kind}"), kind.to_string()];
         let is_live = |name: &String| self.ids(name).into_iter().any(|id| self.is_live(id));
         names.iter().any(is_live) || self.presence(kind.as_bytes()) == Presence::Live
+    }
+
+    /// Whether a network device has its driver by now: links, servers and what they say are taken to be as they must.
+    fn has_network(&self) -> bool {
+        let is_for_it = |id: ModuleId| self.table.module(id).class == Class::Net && self.is_live(id);
+        let is_link =
+            |device: &&Device| self.takers(device).into_iter().any(is_for_it) && self.is_visible(&device.path);
+        self.has_arrived() || self.record.devices.iter().any(|device| is_link(&device))
     }
 
     /// Whether a directory of the host is there by now: each device of its kind may be the one with the tag.
@@ -272,6 +284,21 @@ impl Machine for Recorded<'_> {
         Line::of(&[disk.node().as_bytes(), b": ", kind.as_bytes()])
     }
 
+    fn network(&mut self, _: &CommandLine, _: &mut Log) -> Result<Option<Lease>, Errno> {
+        let mut lease = Lease::default();
+        lease.set(role::SERVER, Address::of(&[10, 0, 2, 2]));
+        Ok(self.has_network().then_some(lease))
+    }
+
+    fn survey_network(&self, _: &mut Log) -> Problem {
+        Problem::NoLink
+    }
+
+    fn ask(&mut self, _: &Address, _: u16, _: &[u8], _: &mut [u8]) -> Result<usize, Errno> {
+        // No call of NFS is answered so: the kernel's mount is left to tell.
+        Err(Errno::NOSYS)
+    }
+
     fn mount(&mut self, source: &CStr, kind: &CStr, _: MountFlags, _: &CStr) -> Result<(), Errno> {
         let (source, kind) = (text(source.to_bytes()), text(kind.to_bytes()));
         if !self.knows(&kind) {
@@ -282,6 +309,7 @@ impl Machine for Recorded<'_> {
             return Ok(());
         }
         match source.strip_prefix("/dev/") {
+            None if kind.starts_with("nfs") => {}
             None if !self.has_share(&kind) => return Err(Errno::NOENT),
             None => {}
             Some(name) => {

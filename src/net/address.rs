@@ -1,0 +1,219 @@
+//! Internet addresses, of either family, as the command line and the wire have them.
+
+use crate::text::{Text, parse_number, split, split_once};
+
+/// An address, or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Address {
+    bytes: [u8; 16],
+    length: u8,
+}
+
+/// An address as it is written.
+pub type AddressText = Text<40>;
+
+impl Address {
+    /// No address.
+    pub const NONE: Address = Address { bytes: [0; 16], length: 0 };
+
+    /// The address of four or sixteen bytes; of other lengths, and of nothing but zeros, none.
+    #[inline(never)]
+    pub fn of(bytes: &[u8]) -> Address {
+        let mut address = Address::NONE;
+        if matches!(bytes.len(), 4 | 16) && bytes.iter().any(|byte| *byte != 0) {
+            for (to, from) in address.bytes.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            address.length = bytes.len() as u8;
+        }
+        address
+    }
+
+    /// Reads `10.0.2.15`, `2001:db8::5` or the latter in brackets. None where it is neither; the unspecified address is
+    /// [`Self::NONE`], as the kernel has it.
+    #[inline(never)]
+    pub fn parse(text: &[u8]) -> Option<Address> {
+        let text = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
+        match text.contains(&b':') {
+            true => parse_v6(text),
+            false => parse_v4(text),
+        }
+    }
+
+    /// Its bytes, the most significant one first.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether it is one of IPv6.
+    pub fn is_v6(&self) -> bool {
+        self.length == 16
+    }
+
+    /// This one, or where it is none, the other.
+    pub fn or(self, other: Address) -> Address {
+        if self.is_none() { other } else { self }
+    }
+
+    /// The four bytes of an IPv4 address; zeros for any other.
+    pub fn v4(&self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.bytes;
+        if self.length == 4 { [a, b, c, d] } else { [0; 4] }
+    }
+
+    /// The address as people write it; for none, the unspecified one of IPv4.
+    #[inline(never)]
+    pub fn text(&self) -> AddressText {
+        let mut text = AddressText::new();
+        if self.is_v6() {
+            for (at, byte) in self.bytes.iter().enumerate() {
+                if at > 0 && at.is_multiple_of(2) {
+                    text.push(b":");
+                }
+                text.push(&hex(*byte));
+            }
+            return text;
+        }
+        for (at, byte) in self.v4().into_iter().enumerate() {
+            if at > 0 {
+                text.push(b".");
+            }
+            text.push_number(byte.into());
+        }
+        text
+    }
+}
+
+/// The two digits of a byte.
+pub fn hex(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    [digit(byte >> 4), digit(byte & 15)]
+}
+
+/// The number that hexadecimal digits are, if there are one to four of them.
+#[inline(never)]
+pub fn parse_hex(text: &[u8]) -> Option<u16> {
+    if text.is_empty() || text.len() > 4 {
+        return None;
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    text.iter().try_fold(0, |number: u16, byte| Some(number << 4 | u16::try_from(digit(byte)?).ok()?))
+}
+
+/// The server that a text begins with, as the kernel tells one (net/ipv4/ipconfig.c, `root_nfs_parse_addr`), and what
+/// stands behind its colon: an address, or a name before an absolute path. One of IPv6 stands in brackets.
+pub fn server(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    if text.starts_with(b"[") {
+        let end = text.iter().position(|byte| *byte == b']')?;
+        return Some((text.get(..=end)?, text.get(end + 1..)?.strip_prefix(b":")?));
+    }
+    let (server, rest) = split_once(text, b':').unwrap_or((text, b""));
+    let is_server = Address::parse(server).is_some() || rest.starts_with(b"/") && !server.is_empty();
+    (is_server && !text.starts_with(b"/")).then_some((server, rest))
+}
+
+fn parse_v4(text: &[u8]) -> Option<Address> {
+    let mut bytes = [0; 4];
+    let mut parts = split(text, b'.');
+    for byte in &mut bytes {
+        *byte = u8::try_from(parts.next().and_then(parse_number)?).ok()?;
+    }
+    parts.next().is_none().then(|| Address::of(&bytes))
+}
+
+/// RFC 4291, 2.2, without the form that ends in an IPv4 address.
+fn parse_v6(text: &[u8]) -> Option<Address> {
+    let mut bytes = [0; 16];
+    let Some(gap) = text.windows(2).position(|pair| pair == b"::") else {
+        return (parse_groups(text, &mut bytes)? == bytes.len()).then(|| Address::of(&bytes));
+    };
+    let mut tail = [0; 16];
+    let length = parse_groups(text.get(gap + 2..)?, &mut tail)?;
+    let start = bytes.len() - length;
+    if parse_groups(text.get(..gap)?, &mut bytes)? >= start {
+        return None;
+    }
+    for (to, from) in bytes.iter_mut().skip(start).zip(tail) {
+        *to = from;
+    }
+    Some(Address::of(&bytes))
+}
+
+/// Reads groups with colons between; how many bytes they are.
+#[inline(never)]
+fn parse_groups(text: &[u8], bytes: &mut [u8; 16]) -> Option<usize> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let mut pairs = bytes.chunks_exact_mut(2);
+    for group in split(text, b':') {
+        pairs.next()?.copy_from_slice(&parse_hex(group)?.to_be_bytes());
+    }
+    Some(16 - 2 * pairs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn reads_addresses_as_the_standard_library_does() {
+        let texts = [
+            "10.0.2.15",
+            "255.255.255.255",
+            "256.1.1.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "",
+            "a.b.c.d",
+            "1..2.3",
+            " 1.2.3.4",
+            "::1",
+            "1::",
+            "::",
+            "2001:db8::5",
+            "fe80::5054:ff:fe12:3456",
+            "1:2:3:4:5:6:7:8",
+            "1:2:3:4:5:6:7::",
+            "::2:3:4:5:6:7:8",
+            "1:2:3:4:5:6:7:8:9",
+            "1::2::3",
+            ":::",
+            "1:",
+            ":1",
+            ":",
+            "1:2",
+            "12345::",
+            "g::",
+            "1:::2",
+            "::1:",
+            ":1::",
+            "0:0:0:0:0:0:0:1",
+            "1:2:3:4::5:6:7:8",
+        ];
+        for text in texts {
+            let v4 = text.parse::<Ipv4Addr>().ok().map(|address| Address::of(&address.octets()));
+            let v6 = text.parse::<Ipv6Addr>().ok().map(|address| Address::of(&address.octets()));
+            let expected = v4.or(v6);
+            assert_eq!(Address::parse(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(Address::parse(b"[2001:db8::5]"), Address::parse(b"2001:db8::5"));
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        for text in ["10.0.2.15", "0.0.0.0", "255.255.255.0"] {
+            assert_eq!(Address::parse(text.as_bytes()).unwrap().text().as_bytes(), text.as_bytes());
+        }
+        let address = Address::parse(b"2001:db8::5").unwrap();
+        let text = String::from_utf8(address.text().as_bytes().to_vec()).unwrap();
+        assert_eq!(text, "2001:0db8:0000:0000:0000:0000:0000:0005");
+        assert_eq!(text.parse::<Ipv6Addr>().unwrap().octets(), address.as_bytes());
+    }
+}

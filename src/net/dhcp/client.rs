@@ -1,0 +1,254 @@
+//! The client's side of an exchange: what to send when, and which answers count. Pure: packets and times in, packets and
+//! a lease out. Times are in milliseconds.
+
+use super::wire::{Kind, Message, Sent, option};
+use crate::net::address::Address;
+use crate::net::lease::{Lease, prefix, role, text};
+use crate::text::split;
+
+/// The first pause between two attempts; it doubles up to [`LONGEST_PAUSE`]. RFC 2131 wishes for 4 seconds at first, for
+/// networks of its day; the kernel's own client takes 2.
+const PAUSE: u64 = 1000;
+
+/// The longest pause.
+const LONGEST_PAUSE: u64 = 4000;
+
+/// How many requests for one offer are sent before all begins anew.
+const REQUESTS: u8 = 3;
+
+/// For how many messages a server that did not keep its word is passed over: there may be no other.
+const SHUNNED: u8 = 2;
+
+/// What is asked for, the mandatory first.
+const PARAMETERS: [u8; 10] = [
+    option::MASK,
+    option::ROUTES,
+    option::ROUTERS,
+    option::NAME_SERVERS,
+    option::HOST_NAME,
+    option::DOMAIN,
+    option::ROOT_PATH,
+    option::MTU,
+    option::BROADCAST,
+    option::TIME_SERVERS,
+];
+
+/// Which answers are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// `any`: DHCP, and what an older server answers to it.
+    #[default]
+    Any,
+    /// DHCP alone.
+    Dhcp,
+    /// BOOTP alone.
+    Bootp,
+}
+
+/// What a client says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Identity<'a> {
+    /// The host's name; empty if it has none.
+    pub host: &'a [u8],
+    /// `dhcpclass=`.
+    pub class: &'a [u8],
+    /// The client identifier: its type and value, as `ip=dhcp,TYPE,VALUE` gives them.
+    pub client: Option<(u8, &'a [u8])>,
+}
+
+/// What was sent and heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages sent.
+    pub sent: u16,
+    /// Offers and leases for this client.
+    pub offers: u16,
+    /// Refusals.
+    pub refusals: u16,
+    /// Packets on the servers' port that were no answer to this client, or malformed.
+    pub dropped: u16,
+}
+
+#[derive(Clone, Copy)]
+struct Offer {
+    address: Address,
+    server: Address,
+}
+
+/// An exchange on one link.
+pub struct Client {
+    hardware: [u8; 6],
+    protocol: Protocol,
+    id: u32,
+    begun: u64,
+    due: u64,
+    pause: u64,
+    /// The offer that is being taken.
+    offer: Option<Offer>,
+    /// How many messages were sent since that changed.
+    attempts: u8,
+    /// A server that did not keep its word.
+    shunned: Address,
+    /// What was sent and heard.
+    pub counts: Counts,
+}
+
+impl Client {
+    /// Begins now. `id` must be another one on each link and at each boot.
+    pub fn new(hardware: [u8; 6], protocol: Protocol, id: u32, now: u64) -> Client {
+        Client {
+            hardware,
+            protocol,
+            id,
+            begun: now,
+            due: now,
+            pause: PAUSE,
+            offer: None,
+            attempts: 0,
+            shunned: Address::NONE,
+            counts: Counts::default(),
+        }
+    }
+
+    /// When something is to be sent, if nothing is heard before.
+    pub fn due(&self) -> u64 {
+        self.due
+    }
+
+    /// The message that is due now, if one is.
+    #[inline(never)]
+    pub fn send(&mut self, identity: &Identity, now: u64) -> Option<Sent> {
+        if now < self.due {
+            return None;
+        }
+        match self.offer {
+            Some(_) if self.attempts >= REQUESTS => self.begin_anew(now),
+            None if self.attempts >= SHUNNED => self.shunned = Address::NONE,
+            _ => {}
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        // Clients that were switched on together must not go on in step (RFC 2131, 4.1).
+        let spread = u64::from(self.id.rotate_left(u32::from(self.counts.sent))) % (self.pause / 4);
+        self.due = now + self.pause + spread;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.counts.sent = self.counts.sent.saturating_add(1);
+        let seconds = now.saturating_sub(self.begun) / 1000;
+        let mut message = Sent::new(self.id, seconds.min(u16::MAX.into()) as u16, &self.hardware);
+        if self.protocol != Protocol::Bootp {
+            let kind = if self.offer.is_some() { Kind::Request } else { Kind::Discover };
+            message.option(option::KIND, &[kind as u8]);
+            message.option(option::LONGEST, &(super::wire::RECEIVED as u16).to_be_bytes());
+        }
+        if let Some(Offer { address, server }) = self.offer {
+            message.option(option::REQUESTED, address.as_bytes());
+            message.option(option::SERVER, server.as_bytes());
+        }
+        if let Some((kind, value)) = identity.client {
+            let mut client = crate::text::Text::<256>::of(&[&[kind]]);
+            client.push(value);
+            message.option(option::CLIENT_ID, client.as_bytes());
+        }
+        message.option(option::HOST_NAME, identity.host);
+        message.option(option::VENDOR_CLASS, identity.class);
+        message.option(option::PARAMETERS, &PARAMETERS);
+        Some(message)
+    }
+
+    /// Takes a packet. Whether it grants a lease, which is then filled in.
+    #[inline(never)]
+    pub fn take(&mut self, packet: &[u8], now: u64, lease: &mut Lease) -> bool {
+        let is_ours = |message: &Message| message.id() == self.id && message.hardware() == self.hardware;
+        let Some(message) = Message::parse(packet).filter(is_ours) else {
+            self.drop_packet();
+            return false;
+        };
+        let server = message.address(option::SERVER, 0);
+        let address = message.yours();
+        let is_usable = is_usable(address);
+        let kind = |kind: Kind| message.kind() == Some(kind as u8) && self.protocol != Protocol::Bootp;
+        match self.offer {
+            None if kind(Kind::Offer) && is_usable && !server.is_none() => {
+                self.counts.offers = self.counts.offers.saturating_add(1);
+                if server != self.shunned {
+                    self.offer = Some(Offer { address, server });
+                    self.attempts = 0;
+                    self.pause = PAUSE;
+                    self.due = now;
+                }
+            }
+            Some(offer) if kind(Kind::Ack) && is_usable && server == offer.server => {
+                fill(lease, &message);
+                return true;
+            }
+            Some(offer) if kind(Kind::Nak) && server == offer.server => {
+                self.counts.refusals = self.counts.refusals.saturating_add(1);
+                self.begin_anew(now);
+            }
+            None if message.kind().is_none() && self.protocol != Protocol::Dhcp && is_usable => {
+                self.counts.offers = self.counts.offers.saturating_add(1);
+                fill(lease, &message);
+                return true;
+            }
+            // Another server's offer, and the like.
+            _ if message.kind().is_some() => {}
+            _ => self.drop_packet(),
+        }
+        false
+    }
+
+    fn drop_packet(&mut self) {
+        self.counts.dropped = self.counts.dropped.saturating_add(1);
+    }
+
+    /// Forgets the offer, and passes over its server when the next ones come.
+    fn begin_anew(&mut self, now: u64) {
+        self.shunned = self.offer.take().map_or(Address::NONE, |offer| offer.server);
+        self.attempts = 0;
+        self.pause = PAUSE;
+        self.due = now;
+    }
+}
+
+/// Whether an address can be a host's: not of this network, the loopback, multicast or beyond.
+fn is_usable(address: Address) -> bool {
+    let [first, ..] = address.v4();
+    first != 0 && first != 127 && first < 224
+}
+
+/// The options with addresses, each with the role of the first and how many are taken.
+static ADDRESSES: [(u8, u8, u8); 5] = [
+    (option::BROADCAST, role::BROADCAST as u8, 1),
+    (option::ROUTERS, role::GATEWAY as u8, 1),
+    (option::SERVER, role::SERVER as u8, 1),
+    (option::NAME_SERVERS, role::NAME_SERVER as u8, 3),
+    (option::TIME_SERVERS, role::TIME_SERVER as u8, 3),
+];
+
+/// The options with texts, at their numbers in a lease.
+const TEXTS: [u8; 3] = [option::HOST_NAME, option::DOMAIN, option::ROOT_PATH];
+
+/// What a message grants.
+#[inline(never)]
+fn fill(lease: &mut Lease, message: &Message) {
+    lease.prefix = prefix(message.address(option::MASK, 0).v4()).unwrap_or(0);
+    // RFC 2132, 5.1: less than this no network has.
+    lease.mtu = u16::try_from(message.number(option::MTU)).ok().filter(|mtu| *mtu >= 68).unwrap_or(0);
+    lease.seconds = message.number(option::LEASE_TIME);
+    lease.set(role::OWN, message.yours());
+    lease.set(role::BOOT_SERVER, message.next_server());
+    for &(option, role, count) in &ADDRESSES {
+        (0..count.into()).for_each(|index| lease.set(usize::from(role) + index, message.address(option, index)));
+    }
+    lease.texts[text::FILE].push(message.file());
+    message.visit(&mut |number, value| {
+        if number == option::ROUTES {
+            lease.routes.push(value);
+        }
+        if let Some(place) = TEXTS.iter().position(|text| *text == number)
+            && let Some(text) = lease.texts.get_mut(place)
+        {
+            // Some servers count the NUL behind a text; nothing is taken from behind it.
+            text.push(split(value, 0).next().unwrap_or_default());
+        }
+    });
+}

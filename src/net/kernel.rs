@@ -1,0 +1,87 @@
+//! What the kernel has done of itself: by its own `ip=` (net/ipv4/ipconfig.c), and by the advertisements of routers.
+
+use super::address::{Address, parse_hex};
+use super::lease::{Lease, role};
+use crate::file;
+use crate::text::split;
+
+/// More than either file is.
+const FILE: usize = 4096;
+
+/// What the kernel was told of servers, if it was built to configure the network and has done so: then a route is there.
+pub fn lease() -> Option<Lease> {
+    let mut routes = [0; FILE];
+    // Behind the head of the list.
+    let is_configured = split(file::read(c"/proc/net/route", &mut routes), b'\n').skip(1).any(|line| !line.is_empty());
+    let mut pnp = [0; FILE];
+    let pnp = file::read(c"/proc/net/pnp", &mut pnp);
+    (is_configured && !pnp.is_empty()).then(|| read(pnp))
+}
+
+fn read(pnp: &[u8]) -> Lease {
+    let mut lease = Lease::default();
+    for line in split(pnp, b'\n') {
+        if let Some(server) = line.strip_prefix(b"bootserver ") {
+            lease.set(role::BOOT_SERVER, Address::parse(server).unwrap_or_default());
+        }
+    }
+    lease
+}
+
+/// Whether a router's advertisement gave a link an address that is ready for use; fills it in.
+#[inline(never)]
+pub fn advertised(index: u32, lease: &mut Lease) -> bool {
+    let mut addresses = [0; FILE];
+    let (own, prefix) =
+        match split(file::read(c"/proc/net/if_inet6", &mut addresses), b'\n').find_map(|line| usable(line, index)) {
+            Some(found) => found,
+            None => return false,
+        };
+    lease.set(role::OWN, own);
+    lease.prefix = prefix;
+    true
+}
+
+/// The address and the prefix of a line with an address, the link's number, the prefix, the scope, the flags and the link's name, all but
+/// the first and the last of at least two digits (net/ipv6/addrconf.c, `if6_seq_show`).
+fn usable(line: &[u8], index: u32) -> Option<(Address, u8)> {
+    const TENTATIVE: u16 = 0x40;
+    // Of this host, or of this link.
+    const NARROW: u16 = 0x30;
+    let mut fields = split(line, b' ').filter(|field| !field.is_empty());
+    let digits = fields.next()?;
+    let mut next = || parse_hex(fields.next()?);
+    let (link, prefix, scope, flags) = (next()?, next()?, next()?, next()?);
+    if u32::from(link) != index || scope & NARROW != 0 || flags & TENTATIVE != 0 {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *to = parse_hex(from)? as u8;
+    }
+    Some((Address::of(&bytes), prefix as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_kernel_configured() {
+        let pnp = b"#PROTO: DHCP\ndomain example.org\nnameserver 10.0.2.3\nbootserver 10.0.2.2\n";
+        assert_eq!(read(pnp).address(role::BOOT_SERVER), Address::of(&[10, 0, 2, 2]));
+        assert!(read(b"#MANUAL\n").address(role::BOOT_SERVER).is_none());
+    }
+
+    #[test]
+    fn takes_global_addresses_that_are_ready() {
+        let address = |line: &[u8]| usable(line, 2);
+        let expected = Address::parse(b"fec0::5054:ff:fe12:3456").unwrap();
+        assert_eq!(address(b"fec00000000000005054 00fffe123456 02 40 00 00 eth0"), None);
+        assert_eq!(address(b"fec0000000000000505400fffe123456 02 40 40 00     eth0"), Some((expected, 64)));
+        assert_eq!(address(b"fec0000000000000505400fffe123456 02 40 00 40     eth0"), None);
+        assert_eq!(address(b"fe80000000000000505400fffe123456 02 40 20 80     eth0"), None);
+        assert_eq!(address(b"00000000000000000000000000000001 01 80 10 80       lo"), None);
+        assert_eq!(address(b""), None);
+    }
+}

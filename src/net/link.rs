@@ -1,0 +1,291 @@
+//! Links: what sysfs tells of them, and what rtnetlink does to them (include/uapi/linux/rtnetlink.h).
+
+use heapless::Vec;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{self, Errno};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
+
+use super::address::{Address, hex, parse_hex};
+use super::lease::{Lease, role};
+use crate::file::{self, Path};
+use crate::report::Line;
+use crate::text::{parse_number, split};
+
+/// The length of a hardware address of Ethernet.
+const HARDWARE: usize = 6;
+
+/// A link's name, shorter than this (include/uapi/linux/if.h, `IFNAMSIZ`).
+pub type Name = crate::text::Text<17>;
+
+/// A link as sysfs shows it.
+pub struct Link {
+    /// Its name.
+    pub name: Name,
+    /// Its number.
+    pub index: u32,
+    /// Its hardware address.
+    pub hardware: [u8; HARDWARE],
+}
+
+impl Link {
+    /// The link of this name, if it is one of Ethernet.
+    #[inline(never)]
+    pub fn named(name: &[u8]) -> Option<Link> {
+        const ETHERNET: u64 = 1;
+        let link = Link { name: Name::of(&[name]), index: 0, hardware: [0; HARDWARE] };
+        if link.number(b"type")? != ETHERNET {
+            return None;
+        }
+        let mut buffer = [0; 64];
+        let address = file::read(link.attribute(b"address").as_c_str(), &mut buffer).trim_ascii_end();
+        let mut hardware = [0; HARDWARE];
+        for (to, from) in hardware.iter_mut().zip(split(address, b':')) {
+            *to = parse_hex(from)? as u8;
+        }
+        Some(Link { index: link.number(b"ifindex")? as u32, hardware, ..link })
+    }
+
+    /// Whether a cable is in it, as far as its driver can tell. Only a link that is up tells.
+    pub fn has_carrier(&self) -> bool {
+        self.number(b"carrier") == Some(1)
+    }
+
+    /// Adds its hardware address.
+    pub fn push_hardware(&self, line: &mut Line) {
+        for (at, byte) in self.hardware.into_iter().enumerate() {
+            line.push(if at > 0 { b":" } else { b"" });
+            line.push(&hex(byte));
+        }
+    }
+
+    #[inline(never)]
+    fn number(&self, attribute: &[u8]) -> Option<u64> {
+        let mut buffer = [0; 24];
+        parse_number(file::read(self.attribute(attribute).as_c_str(), &mut buffer).trim_ascii_end())
+    }
+
+    fn attribute(&self, name: &[u8]) -> Path {
+        Path::of(&[b"/sys/class/net/", self.name.as_bytes(), b"/", name])
+    }
+}
+
+/// Calls `visit` with the name of each link that is not the loopback.
+pub fn list(visit: &mut dyn FnMut(&[u8])) {
+    file::list(c"/sys/class/net", &mut |name| {
+        if name != b"lo" {
+            visit(name);
+        }
+        true
+    });
+}
+
+/// The sockets that change links and that tell of changes.
+pub struct Netlink {
+    requests: OwnedFd,
+    events: OwnedFd,
+}
+
+impl Netlink {
+    /// Opens both.
+    pub fn open() -> io::Result<Netlink> {
+        // Links, and addresses of IPv6: RTMGRP_LINK and RTMGRP_IPV6_IFADDR.
+        const GROUPS: u32 = 1 | 0x100;
+        let open = |groups| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            // Protocol 0 of this family is NETLINK_ROUTE.
+            let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+            bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+            Ok(socket)
+        };
+        Ok(Netlink { requests: open(0)?, events: open(GROUPS)? })
+    }
+
+    /// The socket that tells of changes.
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// Takes all that it tells: the state itself is read from sysfs.
+    pub fn drain(&self) {
+        while !matches!(recv(&self.events, &mut [0; 16], RecvFlags::TRUNC), Err(Errno::AGAIN | Errno::BADF)) {}
+    }
+
+    /// Switches a link on or off.
+    pub fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
+        self.run(Request::link(index, Some(up)))
+    }
+
+    /// Gives a link another name; it must be off.
+    pub fn rename(&self, index: u32, name: &Name) -> io::Result<()> {
+        let mut request = Request::link(index, None);
+        request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
+        self.run(request)
+    }
+
+    /// Makes a virtual link of IEEE 802.1Q on another.
+    pub fn add_vlan(&self, name: &Name, below: u32, id: u16) -> io::Result<()> {
+        let mut data = Request::nested();
+        data.attribute(kind::VLAN_ID, &id.to_ne_bytes());
+        let mut info = Request::nested();
+        info.attribute(kind::INFO_KIND, b"vlan");
+        info.attribute(kind::INFO_DATA, data.0.as_slice());
+        let mut request = Request::new(kind::NEW_LINK, kind::CREATE, &[0; 16]);
+        request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
+        request.attribute(kind::BELOW, &below.to_ne_bytes());
+        request.attribute(kind::INFO, info.0.as_slice());
+        self.run(request)
+    }
+
+    /// Gives a link what a lease says: its largest packet, its address, its routes. The last failure, if there was any.
+    #[inline(never)]
+    pub fn give(&self, index: u32, lease: &Lease) -> io::Result<()> {
+        if lease.mtu > 0 {
+            let mut request = Request::link(index, None);
+            request.attribute(kind::MTU, &u32::from(lease.mtu).to_ne_bytes());
+            // As with the kernel, a link that cannot do that does without.
+            let _ = self.run(request);
+        }
+        // An IPv6 address is not looked for among the neighbours first, which would take a second.
+        const NO_DETECTION: u8 = 0x02;
+        let [a, b, c, d] = index.to_ne_bytes();
+        let own = lease.address(role::OWN);
+        let flags = if own.is_v6() { NO_DETECTION } else { 0 };
+        let head = [family(&own), lease.prefix, flags, 0, a, b, c, d];
+        let mut request = Request::new(kind::NEW_ADDRESS, kind::CREATE, &head);
+        request.attribute(kind::LOCAL, own.as_bytes());
+        request.attribute(kind::ADDRESS, own.as_bytes());
+        request.attribute(kind::BROADCAST, lease.address(role::BROADCAST).as_bytes());
+        let mut result = self.run(request);
+        lease.each_route(&mut |network, prefix, gateway| {
+            let added = self.add_route(index, network, prefix, gateway);
+            if added.is_err() {
+                result = added;
+            }
+        });
+        result
+    }
+
+    #[inline(never)]
+    fn add_route(&self, index: u32, network: [u8; 4], prefix: u8, gateway: Address) -> io::Result<()> {
+        const MAIN: u8 = 254;
+        const BY_BOOT: u8 = 3;
+        const ON_LINK: u8 = 253;
+        const UNICAST: u8 = 1;
+        // A gateway need not be in the link's own network: clouds give an address that is a network of its own.
+        const GATEWAY_IS_ON_LINK: u32 = 4;
+        let (scope, flags) = if gateway.is_none() { (ON_LINK, 0) } else { (0, GATEWAY_IS_ON_LINK) };
+        let [a, b, c, d] = flags.to_ne_bytes();
+        let head = [family(&gateway), prefix, 0, 0, MAIN, BY_BOOT, scope, UNICAST, a, b, c, d];
+        let mut request = Request::new(kind::NEW_ROUTE, kind::CREATE | kind::REPLACE, &head);
+        if prefix > 0 {
+            request.attribute(kind::NETWORK, &network);
+        }
+        request.attribute(kind::GATEWAY, gateway.as_bytes());
+        request.attribute(kind::LINK, &index.to_ne_bytes());
+        self.run(request)
+    }
+
+    /// Hands a request to the kernel, which does it at once, and answers.
+    #[inline(never)]
+    fn run(&self, mut request: Request) -> io::Result<()> {
+        send(&self.requests, request.finish(), SendFlags::empty())?;
+        let mut answer = [0; 64];
+        let (length, _) = recv(&self.requests, &mut answer, RecvFlags::empty())?;
+        // Behind the head stands the error, negative, or 0.
+        let error = answer.get(..length).and_then(|answer| answer.get(16..)?.first_chunk()).copied();
+        match i32::from_ne_bytes(error.unwrap_or_default()) {
+            0 => Ok(()),
+            error => Err(Errno::from_raw_os_error(-error)),
+        }
+    }
+}
+
+fn family(address: &Address) -> u8 {
+    let family = if address.is_v6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    family.as_raw() as u8
+}
+
+/// Kinds of messages and attributes, and flags.
+mod kind {
+    pub const NEW_LINK: u16 = 16;
+    pub const NEW_ADDRESS: u16 = 20;
+    pub const NEW_ROUTE: u16 = 24;
+
+    pub const REQUEST: u16 = 1;
+    pub const ACK: u16 = 4;
+    pub const REPLACE: u16 = 0x100;
+    pub const CREATE: u16 = 0x400;
+
+    // Of a link (if_link.h).
+    pub const NAME: u16 = 3;
+    pub const MTU: u16 = 4;
+    pub const BELOW: u16 = 5;
+    pub const INFO: u16 = 18;
+    pub const INFO_KIND: u16 = 1;
+    pub const INFO_DATA: u16 = 2;
+    pub const VLAN_ID: u16 = 1;
+
+    // Of an address (if_addr.h).
+    pub const ADDRESS: u16 = 1;
+    pub const LOCAL: u16 = 2;
+    pub const BROADCAST: u16 = 4;
+
+    // Of a route (rtnetlink.h).
+    pub const NETWORK: u16 = 1;
+    pub const LINK: u16 = 4;
+    pub const GATEWAY: u16 = 5;
+}
+
+/// A request as it is being made: the head of a message, a head of its kind, and attributes.
+struct Request(Vec<u8, 192>);
+
+impl Request {
+    fn new(kind: u16, flags: u16, head: &[u8]) -> Request {
+        let mut request = Request(Vec::new());
+        request.push(&[0; 4]);
+        request.push(&kind.to_ne_bytes());
+        request.push(&(flags | kind::REQUEST | kind::ACK).to_ne_bytes());
+        request.push(&[0; 8]);
+        request.push(head);
+        request
+    }
+
+    /// A request that is to be the value of an attribute.
+    fn nested() -> Request {
+        Request(Vec::new())
+    }
+
+    /// A change of a link.
+    fn link(index: u32, up: Option<bool>) -> Request {
+        const UP: u32 = 1;
+        let mut request = Request::new(kind::NEW_LINK, 0, &[0; 4]);
+        request.push(&index.to_ne_bytes());
+        request.push(&u32::from(up == Some(true)).to_ne_bytes());
+        request.push(&(if up.is_some() { UP } else { 0 }).to_ne_bytes());
+        request
+    }
+
+    /// Adds an attribute, unless it is empty.
+    #[inline(never)]
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        if !value.is_empty() {
+            self.push(&(value.len() as u16 + 4).to_ne_bytes());
+            self.push(&kind.to_ne_bytes());
+            self.push(value);
+            let _ = self.0.resize(self.0.len().next_multiple_of(4), 0);
+        }
+    }
+
+    fn finish(&mut self) -> &[u8] {
+        let length = self.0.len() as u32;
+        if let Some(head) = self.0.first_chunk_mut() {
+            *head = length.to_ne_bytes();
+        }
+        &self.0
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let _ = self.0.extend_from_slice(bytes);
+    }
+}
