@@ -7,10 +7,6 @@ mod ganesha;
 mod nbd;
 mod peer;
 
-use std::net::TcpListener;
-
-use anyhow::Result;
-
 pub use dhcp::{Behaviour, Dhcp};
 pub use ganesha::{Export, Ganesha};
 pub use nbd::{NbdServer, Played, QemuNbd};
@@ -18,6 +14,7 @@ pub use peer::{Handler, Peer};
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;

@@ -39,7 +39,7 @@ fn greeting(flags: u16) -> Vec<u8> {
 }
 
 fn reply_of(kind: u32, data: &[u8]) -> Vec<u8> {
-    let magic = 0x3e88_9045_565a9_u64.to_be_bytes();
+    let magic = 0x0003_e889_0455_65a9_u64.to_be_bytes();
     [&magic, &OPTION_GO.to_be_bytes()[..], &kind.to_be_bytes(), &(data.len() as u32).to_be_bytes(), data].concat()
 }
 
