@@ -53,6 +53,7 @@ fn run(program: &mut Program, log: &mut Log, on_fail: &mut OnFail) -> Result<Inf
     let mut modules = Modules::new(&table, &cmdline, Running::new(&blobs, None), Loading::Boot);
     reach_root(&cmdline, &mut modules, log)?;
     let init = handoff::find_init(&cmdline, log)?;
+    modules.machine_mut().let_go();
     requests.end(log);
     Err(handoff::hand_off(program, &init, &cmdline, log))
 }
@@ -68,7 +69,7 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
     // The socket first: what happens while the devices are read is an event, and none falls between.
     modules.machine_mut().listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
 
-    let first = Stage::first(&spec, search.needs_network(), modules.machine().has_device_tree());
+    let first = Stage::first(&spec, search.reach(), modules.machine().has_device_tree());
     let mut pace = Pace::begin(first, cmdline.patience);
     while !search.mount(modules, log)? {
         if load_next_driver(pace.stage(), modules, log) {

@@ -98,6 +98,42 @@ pub enum Problem {
     /// The server does not let this machine have the directory.
     #[cfg(feature = "network")]
     NotExported,
+    /// The name of a server's disk is of no form that is known.
+    #[cfg(feature = "network")]
+    RemoteForm,
+    /// The module for a server's disks is there, and did not load.
+    #[cfg(feature = "network")]
+    ProtocolModule,
+    /// The module for a server's disks is not there.
+    #[cfg(feature = "network")]
+    NoProtocol,
+    /// What answers is no server of NBD.
+    #[cfg(feature = "network")]
+    NotNbd,
+    /// The server of NBD says what no server may.
+    #[cfg(feature = "network")]
+    NbdLies,
+    /// The server's export is no disk for this kernel.
+    #[cfg(feature = "network")]
+    NbdUnfit,
+    /// The server has no such export.
+    #[cfg(feature = "network")]
+    NbdUnknown,
+    /// The server of NBD wants TLS.
+    #[cfg(feature = "network")]
+    NbdTls,
+    /// The server of NBD does not want to.
+    #[cfg(feature = "network")]
+    NbdDenied,
+    /// The kernel does not take the export.
+    #[cfg(feature = "network")]
+    NbdDevice,
+    /// The kernel did not connect to the subsystem.
+    #[cfg(feature = "network")]
+    NvmeRefused,
+    /// The subsystem has no such namespace.
+    #[cfg(feature = "network")]
+    NvmeNamespace,
 }
 
 /// A boot cannot go on. Why is noted in the [`Log`], which whoever makes a failure has at hand: so a failure costs
@@ -164,7 +200,19 @@ no server is known for root=%: neither nfsroot=, ip= nor DHCP gives one\0\
 no answer by & from the server %\0\
 cannot mount %: the server does not speak that version of NFS, or the image lacks nfsv3 or nfsv4\0\
 cannot mount %: the server has no such directory, or hides it from this machine\0\
-cannot mount %: the server does not export it to this machine";
+cannot mount %: the server does not export it to this machine\0\
+% is of another form than nbd:ADDRESS:PORT[:NAME] and nvme+tcp://ADDRESS[:PORT]/NQN\0\
+cannot use %: the module & did not load (see above)\0\
+cannot use %: neither the kernel nor the image has &; build with --with net\0\
+%: that server does not speak NBD, or only its oldstyle negotiation\0\
+%: the server breaks the protocol of NBD\0\
+%: what the server has is too small for a disk, or its blocks are too large for the kernel\0\
+%: the server has no such export\0\
+%: the server wants TLS, which is not spoken here\0\
+%: the server refuses: &\0\
+%: the kernel makes no disk of it\0\
+%: no connection to the subsystem (&)\0\
+%: the subsystem has no such namespace";
 
     /// The sentence for it.
     fn pattern(self) -> &'static [u8] {

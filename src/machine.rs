@@ -17,7 +17,9 @@ use crate::failure::Problem;
 use crate::file::{self, Path};
 use crate::module::{Blob, Corrupt};
 #[cfg(feature = "network")]
-use crate::net::{self, Address, Lease, Network};
+use crate::net::remote::Remote;
+#[cfg(feature = "network")]
+use crate::net::{self, Address, Attached, Lease, Network, Trouble};
 use crate::report::Line;
 #[cfg(feature = "network")]
 use crate::report::Log;
@@ -134,6 +136,11 @@ pub trait Machine {
     #[cfg(feature = "network")]
     fn ask(&mut self, server: &Address, port: u16, question: &[u8], answer: &mut [u8]) -> Result<usize, Errno>;
 
+    /// Makes a disk that a server lends one of this machine. What the server or the kernel says of a refusal goes into
+    /// `words`.
+    #[cfg(feature = "network")]
+    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble>;
+
     /// Mounts the root.
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno>;
 
@@ -153,6 +160,8 @@ pub struct Running<'a> {
     finder: Finder,
     #[cfg(feature = "network")]
     network: Network,
+    #[cfg(feature = "network")]
+    attached: Attached,
 }
 
 impl<'a> Running<'a> {
@@ -168,7 +177,24 @@ impl<'a> Running<'a> {
             finder: Finder::default(),
             #[cfg(feature = "network")]
             network: Network::default(),
+            #[cfg(feature = "network")]
+            attached: Attached::default(),
         }
+    }
+}
+
+impl Running<'_> {
+    /// Passes over what the kernel has logged so far.
+    fn pass_log(&self) {
+        if let Some(kmsg) = &self.kmsg {
+            let _ = fs::seek(kmsg, SeekFrom::End(0));
+        }
+    }
+
+    /// Leaves to the system what only the initramfs watches over.
+    pub fn let_go(&mut self) {
+        #[cfg(feature = "network")]
+        self.attached.let_go();
     }
 }
 
@@ -203,9 +229,7 @@ impl Machine for Running<'_> {
 
     fn insert(&mut self, _name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal> {
         let image = Image::of(self.blobs, blob)?;
-        if let Some(kmsg) = &self.kmsg {
-            let _ = fs::seek(kmsg, SeekFrom::End(0));
-        }
+        self.pass_log();
         init_module(&image, parameters).map_err(Refusal::Kernel)
     }
 
@@ -274,6 +298,21 @@ impl Machine for Running<'_> {
     fn ask(&mut self, server: &Address, port: u16, question: &[u8], answer: &mut [u8]) -> Result<usize, Errno> {
         const LIMIT: u64 = 3000;
         net::ask(server, port, question, answer, LIMIT)
+    }
+
+    #[cfg(feature = "network")]
+    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble> {
+        self.pass_log();
+        let attached = self.attached.add(remote, cmdline, words);
+        if matches!(attached, Err(Trouble::Lasting(Problem::NvmeRefused, _))) {
+            self.evidence(Errno::IO, &mut |line| {
+                // The first line tells most, but for one about the wish to connect for ever.
+                if words.as_bytes().is_empty() && line.starts_with(b"nvme") && !line.ends_with(b"forever") {
+                    *words = Line::of(&[line]);
+                }
+            });
+        }
+        attached
     }
 
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno> {

@@ -151,7 +151,7 @@ pub fn push_errno(line: &mut Line, meanings: &'static [u8], errno: Errno) {
 \x7bno medium";
     // What only servers and the ways to them bring about.
     const NETWORK: &[u8] = if cfg!(feature = "network") {
-        b"\x47protocol error\0\x5dprotocol not supported\0\x65network is unreachable\0\x6fconnection refused\0\x71no route to host"
+        b"\x47protocol error\0\x5dprotocol not supported\0\x65network is unreachable\0\x68connection reset\0\x6fconnection refused\0\x70server is going down\0\x71no route to host"
     } else {
         b""
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
@@ -13,6 +13,8 @@ use modstrap_initramfs::tree::Tree;
 use modstrap_initramfs::{Compress, Request, archive};
 use modstrap_qemu::Boot;
 use modstrap_qemu::kernels::Kernel;
+
+use crate::scratch::add_program;
 
 /// An image and the kernel that it is booted with.
 #[derive(Clone, Debug)]
@@ -122,6 +124,16 @@ impl Image {
             table[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
             Ok(())
         })
+    }
+
+    /// Puts the image's modules into a root tree, with the loader as its `modprobe`.
+    pub fn install(&self, tree: &Path) -> Result<()> {
+        let image = self.read()?;
+        fs::create_dir_all(tree.join("modstrap"))?;
+        for path in [TABLE_PATH, BLOBS_PATH] {
+            fs::write(tree.join(path.trim_start_matches('/')), &image[place(&image, path)?])?;
+        }
+        add_program(tree, "sbin/modprobe", &image[place(&image, "/init")?])
     }
 
     /// The GNU build id of the kernel that the image was built for.

@@ -4,9 +4,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::drive::Drive;
 use crate::finished::Finished;
@@ -38,6 +41,7 @@ pub struct Boot {
     pub(crate) verbose: bool,
     pub(crate) qemu: Option<String>,
     pub(crate) arguments: Vec<OsString>,
+    pub(crate) stop: Option<Arc<AtomicBool>>,
 }
 
 impl Boot {
@@ -63,6 +67,7 @@ impl Boot {
             verbose: false,
             qemu: None,
             arguments: Vec::new(),
+            stop: None,
         }
     }
 
@@ -190,6 +195,38 @@ impl Boot {
     pub fn run(&self) -> Result<Finished> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         Run::start(self, Plan::new(self, scratch.path())?)?.finish()
+    }
+}
+
+/// A guest that serves another one; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Background {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<Finished>>>,
+}
+
+impl Background {
+    /// Ends the guest; what its console showed.
+    pub fn end(mut self) -> Result<Finished> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().context("the guest has ended")?;
+        thread.join().map_err(|_| anyhow!("the guest's thread panicked"))?
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Boot {
+    /// Boots the guest beside what follows, until its time limit at most.
+    pub fn background(mut self) -> Background {
+        let stop = Arc::new(AtomicBool::new(false));
+        self.stop = Some(stop.clone());
+        Background { stop, thread: Some(thread::spawn(move || self.run())) }
     }
 }
 

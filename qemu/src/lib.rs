@@ -47,7 +47,7 @@ pub mod share;
 pub mod tool;
 pub mod tree;
 
-pub use boot::Boot;
+pub use boot::{Background, Boot};
 pub use disk::{FileSystem, Recipe, Table};
 pub use drive::{Bus, Drive};
 pub use finished::Finished;

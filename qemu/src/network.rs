@@ -48,9 +48,12 @@ enum Wire {
     User,
     /// A [peer](crate::server::Peer): where it listens, and where QEMU is to.
     Peer(PathBuf, PathBuf),
+    /// Another guest, by a socket, at which this one or the other listens.
+    Guest(PathBuf, bool),
 }
 
-/// A network card. Its hardware address is `52:54:00:12:34:` and its number, from 0x01 on.
+/// A network card. Its hardware address is `52:54:00:12:34:` and its number, from 0x01 on; `12:35` where another guest
+/// is joined to it, and it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nic {
     model: Model,
@@ -67,6 +70,11 @@ impl Nic {
     /// A card whose frames go to a socket, and that takes those that come to another: each datagram is a frame.
     pub fn peer(model: Model, peer: impl Into<PathBuf>, own: impl Into<PathBuf>) -> Self {
         Self { model, wire: Wire::Peer(peer.into(), own.into()), capture: None }
+    }
+
+    /// A card that is joined to another guest's by a socket. One of the two listens.
+    pub fn joined(model: Model, socket: impl Into<PathBuf>, listens: bool) -> Self {
+        Self { model, wire: Wire::Guest(socket.into(), listens), capture: None }
     }
 
     /// Writes all frames to a file, in the form that tcpdump and tshark read.
@@ -88,6 +96,10 @@ impl Nic {
             Wire::Peer(peer, own) => {
                 add("-netdev", format!("{},{},{}", fill("dgram,id=net{n}"), unix("local", own), unix("remote", peer)));
             }
+            Wire::Guest(socket, listens) => {
+                let role = if *listens { "server=on" } else { "server=off,reconnect-ms=200" };
+                add("-netdev", format!("{},{role},{}", fill("stream,id=net{n}"), unix("addr", socket)));
+            }
         }
         if let Some(file) = &self.capture {
             add("-object", format!("{},file={}", fill("filter-dump,id=dump{n},netdev=net{n}"), escape(file)));
@@ -95,7 +107,9 @@ impl Nic {
         if let Some(host) = host {
             add("-device", fill(host));
         }
-        add("-device", format!("{},netdev=net{number},mac=52:54:00:12:34:{number:02x}", fill(card)));
+        // Two guests on one wire have different addresses.
+        let side = if matches!(self.wire, Wire::Guest(_, true)) { 0x35 } else { 0x34 };
+        add("-device", format!("{},netdev=net{number},mac=52:54:00:12:{side:02x}:{number:02x}", fill(card)));
         arguments
     }
 }

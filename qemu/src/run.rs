@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -73,7 +74,9 @@ impl<'a> Run<'a> {
                     }
                 }
                 Heard::End => break self.ended_silently()?,
-                Heard::Silence if Instant::now() >= limit => break Outcome::Timeout(self.last_line()),
+                Heard::Silence if Instant::now() >= limit || self.is_stopped() => {
+                    break Outcome::Timeout(self.last_line());
+                }
                 Heard::Silence => (),
             }
         };
@@ -98,6 +101,10 @@ impl<'a> Run<'a> {
             servers: self.servers.iter().filter_map(server::Running::report).collect(),
             command_line: self.plan.command_line,
         })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.boot.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<Option<Outcome>> {

@@ -4,14 +4,17 @@
 
 mod dhcp;
 mod ganesha;
+mod nbd;
 mod peer;
 
 pub use dhcp::{Behaviour, Dhcp};
 pub use ganesha::{Export, Ganesha};
+pub use nbd::{NbdServer, Played, QemuNbd};
 pub use peer::{Handler, Peer};
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -133,4 +136,9 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -36,7 +36,9 @@ pub fn disks(visit: &mut dyn FnMut(&Disk) -> bool) {
             return;
         }
         disk = Disk { name: next };
-        if disk.number_in(b"size").is_some_and(|sectors| sectors > 0) && !visit(&disk) {
+        // One of several paths to the same disk has no node of its own.
+        let is_hidden = disk.number_in(b"hidden") == Some(1);
+        if !is_hidden && disk.number_in(b"size").is_some_and(|sectors| sectors > 0) && !visit(&disk) {
             return;
         }
     }

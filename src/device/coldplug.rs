@@ -31,11 +31,22 @@ pub struct Stage {
     pub classes: &'static [Class],
 }
 
+/// How far a boot has to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the disks of this machine.
+    Machine,
+    /// To the network, for what is there.
+    Network,
+    /// To the disks of this machine, and the network besides.
+    Both,
+}
+
 impl Stage {
     /// The first stage on the way to a root: of the drivers that can produce the name it was given, where it was given
     /// one, those that cost nothing.
-    pub fn first(spec: &RootSpec, needs_network: bool, has_device_tree: bool) -> Stage {
-        let everything = Stage::everything(spec, needs_network, has_device_tree);
+    pub fn first(spec: &RootSpec, reach: Reach, has_device_tree: bool) -> Stage {
+        let everything = Stage::everything(spec, reach, has_device_tree);
         Stage { step: Step::Always, disks: spec.disks(), ..everything }
     }
 
@@ -52,14 +63,15 @@ impl Stage {
     }
 
     /// The last stage, which admits whatever this root may need.
-    pub fn everything(spec: &RootSpec, needs_network: bool, has_device_tree: bool) -> Stage {
+    pub fn everything(spec: &RootSpec, reach: Reach, has_device_tree: bool) -> Stage {
         // The classes of what is on the way, and last that of the network, which not everybody needs.
         let classes: &[Class] = match spec {
+            _ if reach == Reach::Network => &[Class::Bus, Class::Net],
             RootSpec::Share { .. } => &[Class::Bus, Class::Share, Class::Net],
-            spec if spec.is_remote() => &[Class::Bus, Class::Net],
             _ => &[Class::Bus, Class::Block, Class::Net],
         };
-        let classes = if needs_network { classes } else { classes.strip_suffix(&[Class::Net]).unwrap_or(classes) };
+        let is_local = reach == Reach::Machine;
+        let classes = if is_local { classes.strip_suffix(&[Class::Net]).unwrap_or(classes) } else { classes };
         Stage { step: Step::Supplier, disks: Disks::default(), suppliers_first: has_device_tree, classes }
     }
 

@@ -5,5 +5,5 @@ mod coldplug;
 mod uevent;
 
 pub use block::{Disk, DiskName, disks};
-pub use coldplug::{Driverless, Stage, driverless, is_beside_the_point, load_next_driver, processor, undriven};
+pub use coldplug::{Driverless, Reach, Stage, driverless, is_beside_the_point, load_next_driver, processor, undriven};
 pub use uevent::{Events, News};

@@ -1,13 +1,13 @@
 //! Links: what sysfs tells of them, and what rtnetlink does to them (include/uapi/linux/rtnetlink.h).
 
-use heapless::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
 use super::address::{Address, hex, parse_hex};
 use super::lease::{Lease, role};
+use super::netlink::{Request, exchange};
 use crate::file::{self, Path};
 use crate::report::Line;
 use crate::text::{parse_number, split};
@@ -113,12 +113,12 @@ impl Netlink {
 
     /// Switches a link on or off.
     pub fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
-        self.run(Request::link(index, Some(up)))
+        self.run(change(index, Some(up)))
     }
 
     /// Gives a link another name; it must be off.
     pub fn rename(&self, index: u32, name: &Name) -> io::Result<()> {
-        let mut request = Request::link(index, None);
+        let mut request = change(index, None);
         request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
         self.run(request)
     }
@@ -129,11 +129,11 @@ impl Netlink {
         data.attribute(kind::VLAN_ID, &id.to_ne_bytes());
         let mut info = Request::nested();
         info.attribute(kind::INFO_KIND, b"vlan");
-        info.attribute(kind::INFO_DATA, data.0.as_slice());
-        let mut request = Request::new(kind::NEW_LINK, kind::CREATE, &[0; 16]);
+        info.attribute(kind::INFO_DATA, data.as_bytes());
+        let mut request = Request::new(kind::NEW_LINK, Request::ACK | kind::CREATE, &[0; 16]);
         request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
         request.attribute(kind::BELOW, &below.to_ne_bytes());
-        request.attribute(kind::INFO, info.0.as_slice());
+        request.attribute(kind::INFO, info.as_bytes());
         self.run(request)
     }
 
@@ -141,7 +141,7 @@ impl Netlink {
     #[inline(never)]
     pub fn give(&self, index: u32, lease: &Lease) -> io::Result<()> {
         if lease.mtu > 0 {
-            let mut request = Request::link(index, None);
+            let mut request = change(index, None);
             request.attribute(kind::MTU, &u32::from(lease.mtu).to_ne_bytes());
             // As with the kernel, a link that cannot do that does without.
             let _ = self.run(request);
@@ -152,7 +152,7 @@ impl Netlink {
         let own = lease.address(role::OWN);
         let flags = if own.is_v6() { NO_DETECTION } else { 0 };
         let head = [family(&own), lease.prefix, flags, 0, a, b, c, d];
-        let mut request = Request::new(kind::NEW_ADDRESS, kind::CREATE, &head);
+        let mut request = Request::new(kind::NEW_ADDRESS, Request::ACK | kind::CREATE, &head);
         request.attribute(kind::LOCAL, own.as_bytes());
         request.attribute(kind::ADDRESS, own.as_bytes());
         request.attribute(kind::BROADCAST, lease.address(role::BROADCAST).as_bytes());
@@ -177,7 +177,7 @@ impl Netlink {
         let (scope, flags) = if gateway.is_none() { (ON_LINK, 0) } else { (0, GATEWAY_IS_ON_LINK) };
         let [a, b, c, d] = flags.to_ne_bytes();
         let head = [family(&gateway), prefix, 0, 0, MAIN, BY_BOOT, scope, UNICAST, a, b, c, d];
-        let mut request = Request::new(kind::NEW_ROUTE, kind::CREATE | kind::REPLACE, &head);
+        let mut request = Request::new(kind::NEW_ROUTE, Request::ACK | kind::CREATE | kind::REPLACE, &head);
         if prefix > 0 {
             request.attribute(kind::NETWORK, &network);
         }
@@ -186,18 +186,8 @@ impl Netlink {
         self.run(request)
     }
 
-    /// Hands a request to the kernel, which does it at once, and answers.
-    #[inline(never)]
-    fn run(&self, mut request: Request) -> io::Result<()> {
-        send(&self.requests, request.finish(), SendFlags::empty())?;
-        let mut answer = [0; 64];
-        let (length, _) = recv(&self.requests, &mut answer, RecvFlags::empty())?;
-        // Behind the head stands the error, negative, or 0.
-        let error = answer.get(..length).and_then(|answer| answer.get(16..)?.first_chunk()).copied();
-        match i32::from_ne_bytes(error.unwrap_or_default()) {
-            0 => Ok(()),
-            error => Err(Errno::from_raw_os_error(-error)),
-        }
+    fn run(&self, request: Request) -> io::Result<()> {
+        exchange(&self.requests, request, &mut [0; 64]).map(drop)
     }
 }
 
@@ -212,8 +202,6 @@ mod kind {
     pub const NEW_ADDRESS: u16 = 20;
     pub const NEW_ROUTE: u16 = 24;
 
-    pub const REQUEST: u16 = 1;
-    pub const ACK: u16 = 4;
     pub const REPLACE: u16 = 0x100;
     pub const CREATE: u16 = 0x400;
 
@@ -237,55 +225,12 @@ mod kind {
     pub const GATEWAY: u16 = 5;
 }
 
-/// A request as it is being made: the head of a message, a head of its kind, and attributes.
-struct Request(Vec<u8, 192>);
-
-impl Request {
-    fn new(kind: u16, flags: u16, head: &[u8]) -> Request {
-        let mut request = Request(Vec::new());
-        request.push(&[0; 4]);
-        request.push(&kind.to_ne_bytes());
-        request.push(&(flags | kind::REQUEST | kind::ACK).to_ne_bytes());
-        request.push(&[0; 8]);
-        request.push(head);
-        request
-    }
-
-    /// A request that is to be the value of an attribute.
-    fn nested() -> Request {
-        Request(Vec::new())
-    }
-
-    /// A change of a link.
-    fn link(index: u32, up: Option<bool>) -> Request {
-        const UP: u32 = 1;
-        let mut request = Request::new(kind::NEW_LINK, 0, &[0; 4]);
-        request.push(&index.to_ne_bytes());
-        request.push(&u32::from(up == Some(true)).to_ne_bytes());
-        request.push(&(if up.is_some() { UP } else { 0 }).to_ne_bytes());
-        request
-    }
-
-    /// Adds an attribute, unless it is empty.
-    #[inline(never)]
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
-        if !value.is_empty() {
-            self.push(&(value.len() as u16 + 4).to_ne_bytes());
-            self.push(&kind.to_ne_bytes());
-            self.push(value);
-            let _ = self.0.resize(self.0.len().next_multiple_of(4), 0);
-        }
-    }
-
-    fn finish(&mut self) -> &[u8] {
-        let length = self.0.len() as u32;
-        if let Some(head) = self.0.first_chunk_mut() {
-            *head = length.to_ne_bytes();
-        }
-        &self.0
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let _ = self.0.extend_from_slice(bytes);
-    }
+/// A change of a link.
+fn change(index: u32, up: Option<bool>) -> Request {
+    const UP: u32 = 1;
+    let mut request = Request::new(kind::NEW_LINK, Request::ACK, &[0; 4]);
+    request.push(&index.to_ne_bytes());
+    request.push(&u32::from(up == Some(true)).to_ne_bytes());
+    request.push(&(if up.is_some() { UP } else { 0 }).to_ne_bytes());
+    request
 }

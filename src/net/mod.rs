@@ -8,6 +8,7 @@
 //! connections [`connect`].
 
 pub mod address;
+mod attached;
 mod connect;
 pub mod dhcp;
 pub mod ip;
@@ -15,6 +16,10 @@ mod kernel;
 pub mod lease;
 mod leave;
 mod link;
+pub mod nbd;
+mod netlink;
+pub mod nvme;
+pub mod remote;
 pub mod rpc;
 
 use heapless::Vec;
@@ -36,8 +41,30 @@ use crate::table::fold;
 use crate::text::entries;
 
 pub use address::Address;
+pub use attached::Attached;
 pub use connect::{ask, connect};
 pub use lease::Lease;
+
+/// Why there is nothing to be had from a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It may pass: the server may be slower to start than its clients.
+    Passing(Errno),
+    /// It will not, and this is what is wrong.
+    Lasting(Problem, Option<Errno>),
+}
+
+impl From<Errno> for Trouble {
+    fn from(errno: Errno) -> Trouble {
+        Trouble::Passing(errno)
+    }
+}
+
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Trouble {
+        Trouble::Lasting(problem, None)
+    }
+}
 
 /// How many links are tried at once.
 const LINKS: usize = 16;

@@ -7,6 +7,8 @@ mod nfs;
 pub mod overlay;
 mod pace;
 pub mod partition;
+#[cfg(feature = "network")]
+mod remote;
 mod search;
 #[cfg(feature = "network")]
 mod server;

@@ -202,15 +202,18 @@ fn await_server(
         return Ok(version);
     }
     let server = place.server();
+    let mut newest = version;
     server.wait(cmdline, modules, log, &mut |machine| {
         let mut answer = [0; rpc::ANSWER];
         match machine.ask(&server.address, server.port, &rpc::null(rpc::NFS, version), &mut answer) {
-            Ok(_) => rpc::newest(&answer, version).ok_or(Errno::PROTO),
+            Ok(_) => newest = rpc::newest(&answer, version).ok_or(Errno::PROTO)?,
             // The record of a machine tells nothing of servers.
-            Err(Errno::NOSYS) => Ok(version),
-            Err(errno) => Err(errno),
+            Err(Errno::NOSYS) => {}
+            Err(errno) => return Err(errno),
         }
-    })
+        Ok(())
+    })?;
+    Ok(newest)
 }
 
 #[cfg(test)]

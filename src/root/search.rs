@@ -3,13 +3,18 @@
 use rustix::io::Errno;
 
 use super::mount;
-#[cfg(feature = "network")]
-use super::nfs;
 use super::spec::RootSpec;
+#[cfg(feature = "network")]
+use super::{nfs, remote};
 use crate::cmdline::CommandLine;
+use crate::device::Reach;
 use crate::failure::{self, Failure, Problem};
 use crate::machine::Machine;
 use crate::module::Modules;
+#[cfg(feature = "network")]
+use crate::net::lease::text;
+#[cfg(feature = "network")]
+use crate::net::remote::Remote;
 use crate::report::{Level, Log};
 
 /// A search that goes on until the root is mounted.
@@ -29,23 +34,42 @@ impl<'a> Search<'a> {
         Ok(Search { spec, cmdline, refusal: None, has_network: false })
     }
 
-    /// Whether the network is needed: the root is there, or `rd.neednet` asks for it, whose meaning is dracut's.
-    pub fn needs_network(&self) -> bool {
-        let asks = || self.cmdline.last(b"rd.neednet").is_some_and(|value| value != b"0");
-        cfg!(feature = "network") && (self.spec.is_remote() || asks())
+    /// How far the boot has to reach: to a network if the root is there, by itself or on the disk of a `netroot=`; or if
+    /// `rd.neednet` asks for it. The words' meaning is dracut's.
+    pub fn reach(&self) -> Reach {
+        if !cfg!(feature = "network") {
+            Reach::Machine
+        } else if self.spec.is_remote() || self.cmdline.last(b"netroot").is_some() {
+            Reach::Network
+        } else if self.cmdline.last(b"rd.neednet").is_some_and(|value| value != b"0") {
+            Reach::Both
+        } else {
+            Reach::Machine
+        }
     }
 
     /// Mounts the root, if it is there by now, and the network where that is needed. Whether it was.
     pub fn mount(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<bool, Failure> {
         #[cfg(feature = "network")]
-        if self.needs_network() && !self.has_network {
+        if self.reach() != Reach::Machine && !self.has_network {
             let lease = modules.machine_mut().network(self.cmdline, log);
             let Some(lease) = lease.map_err(|errno| log.fail_as(Problem::Network, b"", b"", Some(errno)))? else {
                 return Ok(false);
             };
             self.has_network = true;
-            if let RootSpec::Nfs { location, only_v4 } = self.spec {
-                return nfs::mount(location, only_v4, self.cmdline, &lease, modules, log).map(|()| true);
+            for disk in remote::beside_root(self.cmdline) {
+                remote::attach(disk, self.cmdline, &lease, modules, log)?;
+            }
+            let root_path = lease.text(text::ROOT_PATH);
+            match self.spec {
+                RootSpec::Remote(root) => return remote::mount(root, self.cmdline, &lease, modules, log),
+                RootSpec::Nfs { location: Some(b""), .. } if Remote::is_meant(root_path) => {
+                    return remote::mount(root_path, self.cmdline, &lease, modules, log);
+                }
+                RootSpec::Nfs { location, only_v4 } => {
+                    return nfs::mount(location, only_v4, self.cmdline, &lease, modules, log).map(|()| true);
+                }
+                _ => {}
             }
         }
         if let RootSpec::Share { kind, tag } = self.spec {
@@ -64,7 +88,7 @@ impl<'a> Search<'a> {
 
     /// The failure of a search that found nothing; says what was seen.
     pub fn missing(&self, root: &[u8], modules: &Modules<impl Machine>, log: &mut Log) -> Failure {
-        let is_offline = self.needs_network() && !self.has_network;
+        let is_offline = self.reach() != Reach::Machine && !self.has_network;
         failure::survey(is_offline, modules, log);
         #[cfg(feature = "network")]
         if is_offline {

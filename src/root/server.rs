@@ -23,22 +23,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Asks until there is an answer, or patience has run out, and says so.
+    /// Asks until that goes well, or patience has run out, and says so.
     #[inline(never)]
-    pub fn wait<M: Machine, T>(
+    pub fn wait<M: Machine>(
         &self,
         cmdline: &CommandLine,
         modules: &mut Modules<M>,
         log: &mut Log,
-        ask: &mut dyn FnMut(&mut M) -> Result<T, Errno>,
-    ) -> Result<T, Failure> {
+        ask: &mut dyn FnMut(&mut M) -> Result<(), Errno>,
+    ) -> Result<(), Failure> {
         let begun = modules.machine().now();
         let mut name = Line::of(&[self.address.text().as_bytes(), b" port "]);
         name.push_number(self.port.into());
         let mut is_told = false;
         loop {
             let errno = match ask(modules.machine_mut()) {
-                Ok(answer) => return Ok(answer),
+                Ok(()) => return Ok(()),
                 Err(errno) => errno,
             };
             let waited = modules.machine().now().saturating_sub(begun);

@@ -31,6 +31,8 @@ pub enum RootSpec<'a> {
         /// The tag.
         tag: &'a [u8],
     },
+    /// A disk that a server lends, by its whole name: `nbd:` and `nvme+tcp:`.
+    Remote(&'a [u8]),
     /// A directory of an NFS server.
     Nfs {
         /// `SERVER:DIRECTORY:OPTIONS`, as `nfs:` has it; none for `/dev/nfs`, where `nfsroot=` says it.
@@ -54,6 +56,9 @@ impl<'a> RootSpec<'a> {
             if let Some(tag) = root.strip_prefix(kind).and_then(|rest| rest.strip_prefix(b":")) {
                 return Some(RootSpec::Share { kind, tag });
             }
+        }
+        if root.starts_with(b"nbd:") || root.starts_with(b"nvme+tcp:") {
+            return Some(RootSpec::Remote(root));
         }
         if let Some(nfs) = nfs(root, root_type) {
             return Some(nfs);
@@ -92,7 +97,7 @@ impl<'a> RootSpec<'a> {
 
     /// Whether it is on another machine, and a network is needed to reach it.
     pub fn is_remote(&self) -> bool {
-        matches!(self, RootSpec::Nfs { .. })
+        matches!(self, RootSpec::Nfs { .. } | RootSpec::Remote(_))
     }
 }
 

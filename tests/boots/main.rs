@@ -13,8 +13,10 @@ mod hotplug;
 mod image;
 mod inside;
 mod log;
+mod nbd;
 mod network;
 mod nfs;
+mod nvme;
 mod orders;
 mod overlay;
 mod recorded;
@@ -51,7 +53,7 @@ fn networked() -> Result<&'static Image> {
 }
 
 /// The network cards that QEMU has, disks, and what may lie behind either.
-const NETWORKED: [&str; 14] = [
+const NETWORKED: [&str; 16] = [
     "virtio_net",
     "e1000",
     "e1000e",
@@ -66,6 +68,8 @@ const NETWORKED: [&str; 14] = [
     "nfs",
     "nfsv3",
     "nfsv4",
+    "nbd",
+    "nvme_tcp",
 ];
 
 /// An older kernel for virtual machines, with plain modules, some drivers built in, and virtio's PCI driver a module.

@@ -10,7 +10,8 @@ use modstrap::failure::Problem;
 use modstrap::machine::{Machine, Presence, Refusal, Why};
 use modstrap::module::Blob;
 use modstrap::net::lease::role;
-use modstrap::net::{Address, Lease};
+use modstrap::net::remote::Remote;
+use modstrap::net::{Address, Lease, Trouble};
 use modstrap::report::{Line, Log};
 use modstrap::root::RootSpec;
 use modstrap::root::superblock::FsKind;
@@ -297,6 +298,12 @@ impl Machine for Recorded<'_> {
     fn ask(&mut self, _: &Address, _: u16, _: &[u8], _: &mut [u8]) -> Result<usize, Errno> {
         // No call of NFS is answered so: the kernel's mount is left to tell.
         Err(Errno::NOSYS)
+    }
+
+    fn attach(&mut self, _: &Remote, _: &CommandLine, _: &mut Line) -> Result<Disk, Trouble> {
+        // The record tells nothing of servers: what the root is on is taken as theirs.
+        let root = self.record.disks.iter().find(|disk| disk.is_root);
+        Ok(Disk::called(root.map_or(&b"nbd0"[..], |disk| disk.name.as_bytes())))
     }
 
     fn mount(&mut self, source: &CStr, kind: &CStr, _: MountFlags, _: &CStr) -> Result<(), Errno> {

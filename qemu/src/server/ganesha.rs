@@ -1,7 +1,7 @@
 //! nfs-ganesha, an NFS server in user space: each on a port of its own, with its own exports, as an ordinary process.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::free_port;
 use crate::guest::watched;
 use crate::kernels;
 use crate::tool::Tool;
@@ -112,11 +113,6 @@ impl Drop for Ganesha {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that nobody has at the moment.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// The server's program and, if it is the one that `qemu/setup` unpacked into the cache, where its libraries are.

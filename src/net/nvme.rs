@@ -1,0 +1,104 @@
+//! NVMe over TCP: the kernel connects by itself (drivers/nvme/host/fabrics.c and tcp.c); it is asked by a line that is
+//! written to `/dev/nvme-fabrics`, and says in its log why it could not.
+
+use rustix::fs::OFlags;
+use rustix::io::{self, Errno};
+
+use super::address::Address;
+use crate::cmdline::CommandLine;
+use crate::device::{Disk, disks};
+use crate::file::{self, Path};
+use crate::report::Line;
+use crate::text::parse_number;
+
+/// Connects to a subsystem, of which the kernel is told in a line.
+#[inline(never)]
+pub fn connect(line: &Line) -> io::Result<()> {
+    let fabrics = file::open_as(c"/dev/nvme-fabrics", OFlags::RDWR)?;
+    if line.is_cut() {
+        return Err(Errno::NAMETOOLONG);
+    }
+    io::write(&fabrics, line.as_bytes()).map(drop)
+}
+
+/// The line for a subsystem, with options of the kernel, `&` between them. Of options that are given twice the last
+/// counts.
+///
+/// Who this machine is `rd.nvmf.hostnqn=` and `rd.nvmf.hostid=` tell, as dracut has them. A name that holds a UUID tells
+/// the identifier too; where nothing is said, the kernel thinks something up.
+#[inline(never)]
+pub fn line(server: &Address, port: u16, nqn: &[u8], options: &[u8], cmdline: &CommandLine) -> Line {
+    const UUID: &[u8] = b":uuid:";
+    let mut line = Line::of(&[b"transport=tcp,traddr=", server.text().as_bytes(), b",trsvcid="]);
+    line.push_number(port.into());
+    let host = cmdline.last(b"rd.nvmf.hostnqn").unwrap_or_default();
+    let place = host.windows(UUID.len()).position(|window| window == UUID);
+    let uuid = place.and_then(|place| host.get(place + UUID.len()..)).unwrap_or_default();
+    let parts: [(&[u8], &[u8]); 5] = [
+        (b",nqn=", nqn),
+        (b",hostnqn=", host),
+        (b",hostid=", cmdline.last(b"rd.nvmf.hostid").unwrap_or(uuid)),
+        // What reads a root would rather be late than be told of an error.
+        (b",ctrl_loss_tmo=", b"-1"),
+        (b",", options),
+    ];
+    for (name, value) in parts.iter().filter(|(_, value)| !value.is_empty()) {
+        line.push(name);
+        line.push(value);
+    }
+    line.as_bytes_mut().iter_mut().filter(|byte| **byte == b'&').for_each(|byte| *byte = b',');
+    line
+}
+
+/// The first disk of a subsystem, or that of one namespace. It comes some time after the connection.
+pub fn disk(nqn: &[u8], namespace: Option<u64>) -> Option<Disk> {
+    let mut found = None;
+    disks(&mut |disk| {
+        let attribute = |name: &[u8], buffer: &mut [u8; 256]| {
+            let path = Path::of(&[b"/sys/class/block/", disk.name(), name]);
+            file::read(path.as_c_str(), buffer).trim_ascii_end().len()
+        };
+        let mut buffer = [0; 256];
+        let length = attribute(b"/device/subsysnqn", &mut buffer);
+        if disk.partition_number().is_some() || buffer.get(..length) != Some(nqn) {
+            return true;
+        }
+        let length = attribute(b"/nsid", &mut buffer);
+        if namespace.is_none() || buffer.get(..length).and_then(parse_number) == namespace {
+            found = Some(disk.clone());
+        }
+        found.is_none()
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &str, options: &str) -> String {
+        let cmdline = CommandLine::parse(words.as_bytes());
+        let line = super::line(&Address::of(&[10, 0, 2, 2]), 4420, b"nqn.x:y", options.as_bytes(), &cmdline);
+        String::from_utf8(line.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_kernel_is_told_all() {
+        let begin = "transport=tcp,traddr=10.0.2.2,trsvcid=4420,nqn=nqn.x:y";
+        assert_eq!(line("", ""), format!("{begin},ctrl_loss_tmo=-1"));
+        assert_eq!(
+            line("", "hdr_digest&ctrl_loss_tmo=60"),
+            format!("{begin},ctrl_loss_tmo=-1,hdr_digest,ctrl_loss_tmo=60")
+        );
+        let nqn = "nqn.2014-08.org.nvmexpress:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+        let id = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
+        assert_eq!(
+            line(&format!("rd.nvmf.hostnqn={nqn}"), ""),
+            format!("{begin},hostnqn={nqn},hostid={id},ctrl_loss_tmo=-1")
+        );
+        assert_eq!(
+            line(&format!("rd.nvmf.hostnqn=nqn.a rd.nvmf.hostid={id}"), ""),
+            format!("{begin},hostnqn=nqn.a,hostid={id},ctrl_loss_tmo=-1")
+        );
+    }
+}
