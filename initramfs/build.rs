@@ -1,8 +1,9 @@
-//! Builds the loader, which the builder carries in it.
+//! Builds the loader, which the builder carries in it: one for images that reach for a network, and a smaller one.
 
 include!("build/program.rs");
 
 fn main() {
     println!("cargo::rerun-if-changed=build/program.rs");
-    embed("modstrap", "init", &[]);
+    embed("modstrap", "init", &["tools"], "init", &[]);
+    embed("modstrap", "init", &["tools", "network"], "init-network", &[]);
 }

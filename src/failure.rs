@@ -175,7 +175,7 @@ the image was built for another build of kernel %\0\
 the command line has no root=\0\
 root=% is of no form that is known here\0\
 cannot listen to the kernel's events\0\
-root=% is on the network: this loader was built without network\0\
+root=% is on a network: build the image with --with net\0\
 root=% did not appear\0\
 % holds no file system that is known here: give rootfstype=\0\
 % holds &, which cannot be mounted as a root\0\

@@ -25,9 +25,9 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }
 
-/// Builds the binary `name` of a package, and leaves it under its name in `OUT_DIR`. `further` are sources beside those
-/// of every such program.
-fn embed(package: &str, name: &str, further: &[&str]) {
+/// Builds the binary `name` of a package, with these features beside `bin`, and leaves it in `OUT_DIR` under the name `to`.
+/// `further` are sources beside those of every such program.
+fn embed(package: &str, name: &str, features: &[&str], to: &str, further: &[&str]) {
     let out = PathBuf::from(variable("OUT_DIR"));
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
     let sources = SOURCES.iter().chain(further).map(|source| root.join(source));
@@ -36,15 +36,17 @@ fn embed(package: &str, name: &str, further: &[&str]) {
         println!("cargo::rerun-if-changed={}", source.display());
     }
     println!("cargo::rerun-if-changed=build.rs");
-    let program = build(&root, &out.join("program"), package, name);
-    std::fs::copy(&program, out.join(name)).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let program = build(&root, &out.join("program"), package, name, features);
+    std::fs::copy(&program, out.join(to)).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
 }
 
 /// Builds it below `directory`; returns where it is.
-fn build(root: &Path, directory: &Path, package: &str, name: &str) -> PathBuf {
+fn build(root: &Path, directory: &Path, package: &str, name: &str, features: &[&str]) -> PathBuf {
     let (host, target) = (variable("HOST"), variable("TARGET"));
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.args(["build", "--package", package, "--bin", name, "--features", "bin", "--profile", "loader"]);
+    let features = [&["bin"], features].concat().join(",");
+    cargo.args(["build", "--package", package, "--bin", name, "--no-default-features", "--features", &features]);
+    cargo.args(["--profile", "loader"]);
     cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(directory);
     if host != target {
         cargo.args(["--target", &target]);

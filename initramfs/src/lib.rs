@@ -49,6 +49,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use modstrap::cmdline::{COMMAND_LINE, Words};
+use modstrap::table::Class;
 use serde::Serialize;
 
 use crate::archive::Archive;
@@ -67,6 +68,9 @@ use crate::tree::Tree;
 
 /// The loader for the machine that the builder runs on, made by build.rs.
 static LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+
+/// The same with all that roots on a network take.
+static NETWORK_LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init-network"));
 
 /// What to build.
 #[derive(Clone, Debug, Default)]
@@ -167,6 +171,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     tree.put_best_first(|module| knowledge.rank(module.into()));
     let selection = Selection::new(&tree, &knowledge, kernel.checks_signatures(), request)?;
     let proof = prove(request, &kernel, &tree, &selection)?;
+    let loader = loader.unwrap_or_else(|| built_in_loader(request, &selection));
     check_loader(&loader, &archive, &tree, request)?;
 
     let blobs = pack_selection(request, &tree, &selection)?;
@@ -207,7 +212,8 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
 
 /// What a request names beside kernel and modules, read first, since mistakes show there at once.
 struct Inputs {
-    loader: Vec<u8>,
+    /// The loader that the user gave, if any.
+    loader: Option<Vec<u8>>,
     early: Vec<u8>,
     /// The user's files.
     archive: Archive,
@@ -221,7 +227,7 @@ impl Inputs {
         check_defaults(&request.cmdline)?;
         request.files.iter().try_for_each(|file| file.add_to(&mut archive))?;
         Ok(Inputs {
-            loader: read_loader(request)?,
+            loader: request.loader.as_deref().map(read_loader).transpose()?,
             early: request.early.as_deref().map(files::read_early).transpose()?.unwrap_or_default(),
             archive,
             mtime: image::source_date_epoch()?,
@@ -324,11 +330,14 @@ fn prove(request: &Request, kernel: &Kernel, tree: &Tree, selection: &Selection)
     Ok(proof)
 }
 
-fn read_loader(request: &Request) -> Result<Vec<u8>> {
-    match &request.loader {
-        None => Ok(LOADER.to_vec()),
-        Some(path) => std::fs::read(path).with_context(|| format!("cannot read the loader {}", path.display())),
-    }
+fn read_loader(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read the loader {}", path.display()))
+}
+
+/// The loader for such a selection: with network where it is to have one.
+fn built_in_loader(request: &Request, selection: &Selection) -> Vec<u8> {
+    let has_net = selection.members.values().any(|member| member.nature.class == Class::Net);
+    if request.with_net || has_net { NETWORK_LOADER.to_vec() } else { LOADER.to_vec() }
 }
 
 /// A loader for another machine than the modules' could not run, or not load them; nor could one that needs a dynamic
