@@ -72,7 +72,8 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
     let first = Stage::first(&spec, search.reach(), modules.machine().has_device_tree());
     let mut pace = Pace::begin(first, cmdline.patience);
     while !search.mount(modules, log)? {
-        if load_next_driver(pace.stage(), modules, log) {
+        let now = modules.machine().now();
+        if load_next_driver(&pace.stage().last(), |step| pace.reaches(step, now), modules, log) {
             pace.has_loaded(modules.machine().now());
         } else if let Some(pause) = pace.next(modules.machine().now(), root, log) {
             modules.machine_mut().wait(pause);

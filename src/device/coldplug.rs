@@ -50,16 +50,15 @@ impl Stage {
         Stage { step: Step::Always, disks: spec.disks(), ..everything }
     }
 
-    /// The stage after this: the next step, and after the last one for names, all drivers.
-    pub fn next(self) -> Option<Stage> {
-        let step = Step::from_number(self.step as u8 + 1);
-        match self.step {
-            Step::Usb if self.disks != Disks::default() => {
-                Some(Stage { step: Step::Always, disks: Disks::default(), ..self })
-            }
-            Step::Supplier => None,
-            _ => Some(Stage { step, ..self }),
-        }
+    /// The last stage for disks of these names.
+    pub fn last(self) -> Stage {
+        let step = if self.disks == Disks::default() { Step::Supplier } else { Step::Usb };
+        Stage { step, ..self }
+    }
+
+    /// The first stage after the last for disks of some names: that for all disks.
+    pub fn for_all_disks(self) -> Option<Stage> {
+        (self.disks != Disks::default()).then_some(Stage { step: Step::Always, disks: Disks::default(), ..self })
     }
 
     /// The last stage, which admits whatever this root may need.
@@ -92,20 +91,26 @@ impl Stage {
 
     /// Whether it admits a module.
     pub fn admits(&self, module: &Module) -> bool {
-        let in_step = match module.step {
-            Step::Supplier => self.suppliers_first || self.step == Step::Supplier,
-            step => step <= self.step,
-        };
         // A bus produces no disk by itself, but what hangs on it may; and a network has none.
         let is_free = matches!(module.class, Class::Bus | Class::Net) && module.disks == Disks::default();
         let produces = self.disks == Disks::default() || is_free || module.disks.intersects(self.disks);
-        in_step && produces && self.classes.contains(&module.class)
+        self.is_in(module.step) && produces && self.classes.contains(&module.class)
+    }
+
+    /// Whether it admits modules of a step.
+    pub fn is_in(&self, step: Step) -> bool {
+        step <= self.step || self.suppliers_first && step == Step::Supplier
     }
 }
 
-/// Loads the first of the modules that devices ask for and the stage admits: by step, then in the order of sysfs paths,
-/// then in the table's. Whether there was one.
-pub fn load_next_driver(stage: &Stage, modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
+/// Loads the first of the modules that devices ask for and the stage admits, by step, then in the order of sysfs paths,
+/// then in the table's; unless its step is not `due` yet. Whether it did.
+pub fn load_next_driver(
+    stage: &Stage,
+    due: impl FnOnce(Step) -> bool,
+    modules: &mut Modules<impl Machine>,
+    log: &mut Log,
+) -> bool {
     let table = modules.table();
     let mut path = Path::new();
     let mut first: Option<(Step, ModuleId)> = None;
@@ -122,11 +127,10 @@ pub fn load_next_driver(stage: &Stage, modules: &mut Modules<impl Machine>, log:
             }
         });
     });
-    if let Some((_, module)) = first {
-        modules.machine_mut().explain(module, Why::Device(path.as_bytes()));
-        modules.load(module, log);
-    }
-    first.is_some()
+    let Some((_, module)) = first.filter(|(step, _)| due(*step)) else { return false };
+    modules.machine_mut().explain(module, Why::Device(path.as_bytes()));
+    modules.load(module, log);
+    true
 }
 
 /// A device that no driver has taken, nor will.
@@ -157,25 +161,24 @@ pub fn driverless(modules: &Modules<impl Machine>, visit: &mut dyn FnMut(Driverl
 ///
 /// Both are told by the variables of the device's events; not every bus has a file `modalias` (drivers/mmc/core/bus.c).
 pub fn undriven(visit: &mut dyn FnMut(&[u8], &[u8])) {
+    let mut variables = [0; VARIABLES];
     file::list(c"/sys/bus", &mut |bus| {
         if is_beside_the_point(bus) {
             return true;
         }
         let devices = Path::of(&[b"/sys/bus/", bus, b"/devices/"]);
         file::list(devices.as_c_str(), &mut |name| {
-            let mut device = Path::of(&[devices.as_bytes(), name]);
-            let mut link = [0; file::LINK];
-            let path = below_devices(file::link(device.as_c_str(), &mut link));
-            device.push(b"/uevent");
-            let mut variables = [0; VARIABLES];
-            let length = file::read(device.as_c_str(), &mut variables).len();
+            let device = Path::of(&[devices.as_bytes(), name]);
+            let uevent = Path::of(&[device.as_bytes(), b"/uevent"]);
+            let length = file::read(uevent.as_c_str(), &mut variables).len();
             let variables = variables.get_mut(..length).unwrap_or_default();
             let is_end = |byte: &u8| *byte == b'\n';
             if !split(variables, b'\n').any(|line| line.starts_with(b"DRIVER=")) {
                 for line in variables.split_mut(is_end).filter(|line| line.starts_with(MODALIAS)) {
                     let (_, modalias) = line.split_at_mut(MODALIAS.len());
                     glob::normalise(modalias);
-                    visit(path, modalias);
+                    let mut link = [0; file::LINK];
+                    visit(below_devices(file::link(device.as_c_str(), &mut link)), modalias);
                 }
             }
             true

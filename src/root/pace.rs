@@ -4,6 +4,7 @@
 use crate::cmdline::Patience;
 use crate::device::Stage;
 use crate::report::{Level, Line, Log};
+use crate::table::Step;
 
 /// Where a search stands.
 pub struct Pace {
@@ -24,20 +25,30 @@ impl Pace {
         &self.stage
     }
 
+    /// Whether a driver of this step may be loaded by now. When all that was loaded has had its time, the search goes on to
+    /// the stage of the next driver.
+    pub fn reaches(&mut self, step: Step, now: u64) -> bool {
+        if !self.stage.is_in(step) && self.settled <= now {
+            self.stage.step = step;
+        }
+        self.stage.is_in(step)
+    }
+
     /// A driver was loaded: it may bring devices at once, or by and by.
     pub fn has_loaded(&mut self, now: u64) {
         self.settled = now + self.stage.settling();
     }
 
-    /// How many milliseconds to wait for the next event; none when patience has run out. When all that was loaded has
-    /// had its time the next stage begins; after the last one the root must come by itself, or by somebody's hand.
+    /// How many milliseconds to wait for the next event, when no driver may be loaded; none when patience has run out.
+    /// When all that was loaded has had its time all disks count, whatever the root is called; after that the root must
+    /// come by itself, or by somebody's hand.
     pub fn next(&mut self, now: u64, root: &[u8], log: &mut Log) -> Option<u64> {
         if let Some(wait) = &mut self.wait {
             return wait.next(now, root, log);
         }
         let left = self.settled.saturating_sub(now);
         if left == 0 {
-            match self.stage.next() {
+            match self.stage.for_all_disks() {
                 Some(next) => self.stage = next,
                 None => self.wait = Some(Wait { begun: now, patience: self.patience, notice: 0 }),
             }
