@@ -93,7 +93,7 @@ impl Image {
     }
 
     /// The image with the bytes of a module changed, and its blob's checksum made to fit: what a builder would have made
-    /// of another module. The image must have been built with [`Compress::Store`].
+    /// of another module. The image must have been built with [`Compress::None`].
     pub fn with_changed_module(&self, file: PathBuf, module: &str, change: impl FnOnce(&mut [u8])) -> Result<Self> {
         self.changed(file, |bytes| {
             let table = table(bytes)?;

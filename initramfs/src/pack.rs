@@ -77,7 +77,7 @@ fn cached_blob(raw: &[u8], compress: Compress, cache: &Cache) -> Result<Vec<u8>>
 
 /// One module's blob: its header, then its packed bytes; as they are where packing would not make them fewer.
 fn blob(raw: &[u8], compress: Compress) -> Result<Vec<u8>> {
-    let streams = filter(raw);
+    let streams = if compress == Compress::None { None } else { filter(raw) };
     let plain = streams.as_deref().unwrap_or(raw);
     let deflated = compress.level().map(|level| deflate(plain, level)).transpose()?;
     let deflated = deflated.filter(|deflated| deflated.len() < plain.len());
@@ -125,7 +125,7 @@ impl Compress {
         let level = match self {
             Compress::Best => 11,
             Compress::Fast => 6,
-            Compress::Store => return None,
+            Compress::Store | Compress::None => return None,
         };
         CompressionLvl::new(level).ok()
     }
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn blobs_unpack_to_what_they_were_at_every_level() {
-        for compress in [Compress::Best, Compress::Fast, Compress::Store] {
+        for compress in [Compress::Best, Compress::Fast, Compress::Store, Compress::None] {
             let contents = contents();
             let blobs =
                 pack(contents.len(), compress, &Cache::none(), &ProgressBar::hidden(), |n| Ok(contents[n].clone()))

@@ -74,7 +74,7 @@ fn build(scratch: &Scratch, image: PathBuf, config: &str) -> Result<Image> {
     Image::build(&amd64()?.kernel, image, |request| {
         request.hardware = hardware;
         request.modprobe_d = vec![config];
-        request.compress = Compress::Store;
+        request.compress = Compress::None;
     })
 }
 
