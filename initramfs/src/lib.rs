@@ -54,7 +54,7 @@ use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::cache::Cache;
-use crate::cause::Causes;
+use crate::cause::{Cause, Causes};
 use crate::closure::Link;
 use crate::config::Config;
 use crate::kernel::Kernel;
@@ -62,7 +62,7 @@ use crate::knowledge::Knowledge;
 use crate::module::Machine;
 pub use crate::options::Options;
 use crate::proof::{Case, Proof};
-use crate::select::Selection;
+use crate::select::{Member, Selection};
 pub use crate::summary::Summary;
 use crate::tree::Tree;
 
@@ -339,8 +339,10 @@ fn read_loader(path: &Path) -> Result<Vec<u8>> {
 
 /// The loader for such a selection: with network where it is to have one.
 fn built_in_loader(request: &Request, selection: &Selection) -> Vec<u8> {
-    let has_net = selection.members.values().any(|member| member.nature.class == Class::Net);
-    if request.with_net || has_net { NETWORK_LOADER.to_vec() } else { LOADER.to_vec() }
+    // What others bring along, such as a transport of 9p, is no wish for a network.
+    let is_wanted = |cause: &Cause| matches!(cause, Cause::Hardware | Cause::Named(_));
+    let has_net = |member: &Member| member.nature.class == Class::Net && is_wanted(&member.cause);
+    if request.with_net || selection.members.values().any(has_net) { NETWORK_LOADER.to_vec() } else { LOADER.to_vec() }
 }
 
 /// A loader for another machine than the modules' could not run, or not load them; nor could one that needs a dynamic
