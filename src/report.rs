@@ -98,9 +98,7 @@ impl Log {
         };
         let _ = io::write(to, line.as_bytes());
     }
-}
 
-impl Log {
     /// The same, with the kernel's reason last.
     pub fn say_errno(&mut self, level: Level, parts: &[&[u8]], errno: Errno) {
         let mut line = Line::of(parts);

@@ -139,7 +139,8 @@ impl Disk {
         Path::of(&[b"/sys/class/block/", self.name(), b"/", name])
     }
 
-    fn number_in(&self, attribute: &[u8]) -> Option<u64> {
+    /// The number in a file of its directory in sysfs; none where there is no such file, or no number in it.
+    pub fn number_in(&self, attribute: &[u8]) -> Option<u64> {
         let mut buffer = [0; 24];
         parse_number(file::read(self.attribute(attribute).as_c_str(), &mut buffer).trim_ascii())
     }

@@ -9,7 +9,6 @@ use crate::cmdline::CommandLine;
 use crate::device::{Disk, disks};
 use crate::file::{self, Path};
 use crate::report::Line;
-use crate::text::parse_number;
 
 /// Connects to a subsystem, of which the kernel is told in a line.
 #[inline(never)]
@@ -54,17 +53,12 @@ pub fn line(server: &Address, port: u16, nqn: &[u8], options: &[u8], cmdline: &C
 pub fn disk(nqn: &[u8], namespace: Option<u64>) -> Option<Disk> {
     let mut found = None;
     disks(&mut |disk| {
-        let attribute = |name: &[u8], buffer: &mut [u8; 256]| {
-            let path = Path::of(&[b"/sys/class/block/", disk.name(), name]);
-            file::read(path.as_c_str(), buffer).trim_ascii_end().len()
-        };
-        let mut buffer = [0; 256];
-        let length = attribute(b"/device/subsysnqn", &mut buffer);
-        if disk.partition_number().is_some() || buffer.get(..length) != Some(nqn) {
+        let subsystem = Path::of(&[b"/sys/class/block/", disk.name(), b"/device/subsysnqn"]);
+        if disk.partition_number().is_some() || file::read(subsystem.as_c_str(), &mut [0; 256]).trim_ascii_end() != nqn
+        {
             return true;
         }
-        let length = attribute(b"/nsid", &mut buffer);
-        if namespace.is_none() || buffer.get(..length).and_then(parse_number) == namespace {
+        if namespace.is_none() || disk.number_in(b"nsid") == namespace {
             found = Some(disk.clone());
         }
         found.is_none()

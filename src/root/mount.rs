@@ -18,6 +18,9 @@ use crate::text::{place, split};
 /// Where the root is mounted before it becomes the root.
 pub const MOUNT_POINT: &CStr = c"/root";
 
+/// What a mount of 9p by virtio needs: as much in one message as the kernel's transport carries, and files mapped.
+pub const NINE_P: &CStr = c"trans=virtio,version=9p2000.L,msize=512000,cache=mmap";
+
 /// The options of a mount that the file system sees; the kernel takes up to a page.
 pub type Options = Line;
 
@@ -118,7 +121,7 @@ pub fn share(
     if load_module(kind, modules, log) == Answer::Failed {
         return Err(Errno::NODEV);
     }
-    let needed: &[u8] = if kind == b"9p" { b"trans=virtio,version=9p2000.L,msize=512000,cache=mmap" } else { b"" };
+    let needed = if kind == b"9p" { NINE_P.to_bytes() } else { b"" };
     let (flags, options) = options(cmdline, needed, cmdline.root_flags);
     let source = Path::of(&[tag]);
     mount_or_read_only(source.as_c_str(), kind, flags, &options, modules.machine_mut(), log)?;

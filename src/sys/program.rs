@@ -53,8 +53,7 @@ impl Program {
             *self.argv = path.as_ptr().cast();
             syscall(NUMBERS.execve, path.as_ptr() as usize, self.argv as usize, self.envp as usize, 0)
         };
-        // `execve` returns only errors, as negative numbers.
-        Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))
+        errno(result)
     }
 }
 
@@ -81,7 +80,7 @@ pub fn become_program(path: &CStr, texts: &[u8], arguments: usize) -> Errno {
     let envp = argv + (arguments.min(count) + 1) * size_of::<usize>();
     // Safety: both lists are valid and end in null, each text ends in NUL, and all of them outlive the call.
     let result = unsafe { syscall(NUMBERS.execve, path.as_ptr() as usize, argv, envp, 0) };
-    Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))
+    errno(result)
 }
 
 /// Makes a copy of this process; returns the copy's number, and nothing in the copy itself.
@@ -91,8 +90,13 @@ pub fn fork() -> io::Result<Option<Pid>> {
     let result = unsafe { syscall(NUMBERS.clone, SIGCHLD, 0, 0, 0) };
     match i32::try_from(result) {
         Ok(number) if number >= 0 => Ok(Pid::from_raw(number)),
-        _ => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))),
+        _ => Err(errno(result)),
     }
+}
+
+/// The error of a system call that has failed: its result is the number, negative.
+fn errno(result: isize) -> Errno {
+    Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))
 }
 
 /// The arguments of a program, `argv[0]` first.

@@ -5,6 +5,7 @@ use core::ffi::CStr;
 
 use modstrap::file::Path;
 use modstrap::report::{Level, Log};
+use modstrap::root::mount::NINE_P;
 use modstrap::text::split;
 use rustix::fs::{Mode, mkdir, symlink};
 use rustix::mount::{MountFlags, mount};
@@ -51,7 +52,7 @@ fn mount_modules(call: &Call, log: &mut Log) {
     let mut words = split(call.modules, b' ');
     let (Some(kind), Some(tag), Some(release)) = (words.next(), words.next(), words.next()) else { return };
     let place = Path::of(&[b"/lib/modules/", release]);
-    let options = if kind == b"9p" { c"trans=virtio,version=9p2000.L,msize=512000,cache=mmap" } else { c"" };
+    let options = if kind == b"9p" { NINE_P } else { c"" };
     for directory in [c"/lib", c"/lib/modules", place.as_c_str()] {
         let _ = mkdir(directory, Mode::from_raw_mode(0o755));
     }

@@ -53,16 +53,16 @@ pub(super) fn ours(bench: &Bench, name: &str, hardware: Hardware) -> Result<Imag
 pub(super) fn floors(bench: &Bench, loaded: &[String]) -> Result<(Option<Image>, Image)> {
     let is_digest = |name: &&String| name.starts_with("sha");
     let (digest, plain): (Vec<&String>, Vec<&String>) = loaded.iter().partition(is_digest);
-    let naive = floor(bench, "naive", &plain)?;
+    let tree = Tree::read(&bench.kernel.modules, &bench.kernel.release, &ProgressBar::hidden())?;
+    let naive = floor(bench, &tree, "naive", &plain)?;
     let smart = match digest.is_empty() {
         true => None,
-        false => Some(floor(bench, "smart", &[digest, plain].concat())?),
+        false => Some(floor(bench, &tree, "smart", &[digest, plain].concat())?),
     };
     Ok((smart, naive))
 }
 
-fn floor(bench: &Bench, name: &str, modules: &[&String]) -> Result<Image> {
-    let tree = Tree::read(&bench.kernel.modules, &bench.kernel.release, &ProgressBar::hidden())?;
+fn floor(bench: &Bench, tree: &Tree, name: &str, modules: &[&String]) -> Result<Image> {
     let mut archive = Archive::default();
     archive.add("/init", Node::File { mode: 0o755, content: FLOOR.to_vec() })?;
     // The kernel gives the console to /init only where there is a node for it.
