@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use rustix::process::getpid;
 
 use crate::cmdline::{COMMAND_LINE, CommandLine, OnFail};
-use crate::device::{Stage, load_next_driver};
+use crate::device::Stage;
 use crate::failure::{self, Failure, Problem};
 use crate::file;
 use crate::handoff;
@@ -63,22 +63,17 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
     let root = cmdline.root().ok_or_else(|| log.fail(Problem::NoRoot, b""))?;
     let spec = RootSpec::parse(root, cmdline.root_type).ok_or_else(|| log.fail(Problem::RootForm, root))?;
     let mut search = Search::new(spec, cmdline, log)?;
-    if cmdline.loads {
-        modules.load_wanted(log);
-    }
+    modules.load_wanted(log);
     // The socket first: what happens while the devices are read is an event, and none falls between.
     modules.machine_mut().listen().map_err(|errno| log.fail_as(Problem::Events, b"", b"", Some(errno)))?;
 
     let first = Stage::first(&spec, search.reach(), modules.machine().has_device_tree());
     let mut pace = Pace::begin(first, cmdline.patience);
     while !search.mount(modules, log)? {
-        let now = modules.machine().now();
-        if load_next_driver(&pace.stage().last(), |step| pace.reaches(step, now), modules, log) {
-            pace.has_loaded(modules.machine().now());
-        } else if let Some(pause) = pace.next(modules.machine().now(), root, log) {
+        if !pace.load_driver(modules, log) {
+            let pause = pace.next(modules.machine().now(), root, log);
+            let Some(pause) = pause else { return Err(search.missing(root, modules, log)) };
             modules.machine_mut().wait(pause);
-        } else {
-            return Err(search.missing(root, modules, log));
         }
     }
     overlay::lay(cmdline, modules, log)

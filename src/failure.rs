@@ -66,73 +66,50 @@ pub enum Problem {
     /// A step of the handoff failed.
     HandOff,
     /// The network did not begin at all.
-    #[cfg(feature = "network")]
     Network,
     /// No link that could be tried.
-    #[cfg(feature = "network")]
     NoLink,
     /// Links, and none with a cable.
-    #[cfg(feature = "network")]
     NoCarrier,
     /// No router advertised a network.
-    #[cfg(feature = "network")]
     NoRouter,
     /// No DHCP server gave an address.
-    #[cfg(feature = "network")]
     NoOffer,
     /// A server that is not given by its address.
-    #[cfg(feature = "network")]
     ServerName,
     /// Nobody said which server.
-    #[cfg(feature = "network")]
     NoServerAddress,
     /// The server does not answer.
-    #[cfg(feature = "network")]
     NoServer,
     /// The server speaks no version of NFS that is wanted.
-    #[cfg(feature = "network")]
     NfsVersion,
     /// The server has no such directory.
-    #[cfg(feature = "network")]
     NoExport,
     /// The server does not let this machine have the directory.
-    #[cfg(feature = "network")]
     NotExported,
     /// The name of a server's disk is of no form that is known.
-    #[cfg(feature = "network")]
     RemoteForm,
     /// The module for a server's disks is there, and did not load.
-    #[cfg(feature = "network")]
     ProtocolModule,
     /// The module for a server's disks is not there.
-    #[cfg(feature = "network")]
     NoProtocol,
     /// What answers is no server of NBD.
-    #[cfg(feature = "network")]
     NotNbd,
     /// The server of NBD says what no server may.
-    #[cfg(feature = "network")]
     NbdLies,
     /// The server's export is no disk for this kernel.
-    #[cfg(feature = "network")]
     NbdUnfit,
     /// The server has no such export.
-    #[cfg(feature = "network")]
     NbdUnknown,
     /// The server of NBD wants TLS.
-    #[cfg(feature = "network")]
     NbdTls,
     /// The server of NBD does not want to.
-    #[cfg(feature = "network")]
     NbdDenied,
     /// The kernel does not take the export.
-    #[cfg(feature = "network")]
     NbdDevice,
     /// The kernel did not connect to the subsystem.
-    #[cfg(feature = "network")]
     NvmeRefused,
     /// The subsystem has no such namespace.
-    #[cfg(feature = "network")]
     NvmeNamespace,
 }
 
@@ -187,9 +164,11 @@ the root has no init: neither /sbin/init, /etc/init, /bin/init nor /bin/sh\0\
 the & has no executable init=%\0\
 cannot hand over to %";
 
-    /// Those that only a network has, which come after all others.
-    #[cfg(feature = "network")]
-    const NETWORK_PATTERNS: &[u8] = b"\
+    /// Those that only a network has, which come after all others; without network nobody has them.
+    const NETWORK_PATTERNS: &[u8] = if !cfg!(feature = "network") {
+        b""
+    } else {
+        b"\
 cannot use the network\0\
 no network link came that could be tried: is its driver in the image (--with net)?\0\
 no network link has a carrier (see above)\0\
@@ -212,15 +191,16 @@ cannot use %: neither the kernel nor the image has &; build with --with net\0\
 %: the server refuses: &\0\
 %: the kernel makes no disk of it\0\
 %: no connection to the subsystem (&)\0\
-%: the subsystem has no such namespace";
+%: the subsystem has no such namespace"
+    };
 
     /// The sentence for it.
     fn pattern(self) -> &'static [u8] {
-        #[cfg(feature = "network")]
-        if let Some(number) = (self as usize).checked_sub(Problem::Network as usize) {
-            return entries(Self::NETWORK_PATTERNS).nth(number).unwrap_or_default();
-        }
-        entries(Self::PATTERNS).nth(self as usize).unwrap_or_default()
+        let (patterns, number) = match (self as usize).checked_sub(Problem::Network as usize) {
+            Some(number) => (Self::NETWORK_PATTERNS, number),
+            None => (Self::PATTERNS, self as usize),
+        };
+        entries(patterns).nth(number).unwrap_or_default()
     }
 }
 
@@ -237,17 +217,8 @@ impl From<Damage> for Problem {
 /// Lists what a user needs to see why there is no root: block devices and what is on them, devices that no module of
 /// the image drives, and modules that did not load.
 pub fn survey(is_remote: bool, modules: &Modules<impl Machine>, log: &mut Log) {
-    let mut any = is_remote;
-    modules.machine().disks(&mut |disk| {
-        if is_remote {
-            return false;
-        }
-        any = true;
-        log.say(Level::Error, &[b"seen: ", modules.machine().describe(disk).as_bytes()]);
-        true
-    });
-    if !any {
-        log.say(Level::Error, &[b"seen: no block device at all"]);
+    if !is_remote {
+        survey_disks(modules, log);
     }
     let mut left = UNDRIVEN;
     driverless(modules, &mut |Driverless { path, modalias, blacklisted }| {
@@ -261,6 +232,18 @@ pub fn survey(is_remote: bool, modules: &Modules<impl Machine>, log: &mut Log) {
     });
     for failed in modules.failed() {
         modules.say_failed(failed, Level::Error, log);
+    }
+}
+
+fn survey_disks(modules: &Modules<impl Machine>, log: &mut Log) {
+    let mut any = false;
+    modules.machine().disks(&mut |disk| {
+        any = true;
+        log.say(Level::Error, &[b"seen: ", modules.machine().describe(disk).as_bytes()]);
+        true
+    });
+    if !any {
+        log.say(Level::Error, &[b"seen: no block device at all"]);
     }
 }
 

@@ -225,7 +225,7 @@ impl<'a, M: Machine> Modules<'a, M> {
 
     /// Loads what the command line wants loaded first, in the table's order.
     pub fn load_wanted(&mut self, log: &mut Log) {
-        for module in self.table.modules() {
+        for module in self.table.modules().filter(|_| self.cmdline.loads) {
             if self.cmdline.wants(self.table.name(module).as_bytes()) {
                 self.machine.explain(module, Why::Name(b"modstrap.load="));
                 self.load(module, log);

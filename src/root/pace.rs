@@ -2,7 +2,9 @@
 //! bounded and never silent. Times are in milliseconds, by the machine's clock.
 
 use crate::cmdline::Patience;
-use crate::device::Stage;
+use crate::device::{Stage, load_next_driver};
+use crate::machine::Machine;
+use crate::module::Modules;
 use crate::report::{Level, Line, Log};
 use crate::table::Step;
 
@@ -20,23 +22,24 @@ impl Pace {
         Pace { stage: first, settled: 0, patience, wait: None }
     }
 
-    /// The stage.
-    pub fn stage(&self) -> &Stage {
-        &self.stage
+    /// Loads the next driver, if there is one and it may be loaded by now: it may bring devices at once, or by and by.
+    /// Whether there was.
+    pub fn load_driver(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
+        let (last, now) = (self.stage.last(), modules.machine().now());
+        let was_there = load_next_driver(&last, |step| self.reaches(step, now), modules, log);
+        if was_there {
+            self.settled = modules.machine().now() + self.stage.settling();
+        }
+        was_there
     }
 
     /// Whether a driver of this step may be loaded by now. When all that was loaded has had its time, the search goes on to
     /// the stage of the next driver.
-    pub fn reaches(&mut self, step: Step, now: u64) -> bool {
+    fn reaches(&mut self, step: Step, now: u64) -> bool {
         if !self.stage.is_in(step) && self.settled <= now {
             self.stage.step = step;
         }
         self.stage.is_in(step)
-    }
-
-    /// A driver was loaded: it may bring devices at once, or by and by.
-    pub fn has_loaded(&mut self, now: u64) {
-        self.settled = now + self.stage.settling();
     }
 
     /// How many milliseconds to wait for the next event, when no driver may be loaded; none when patience has run out.

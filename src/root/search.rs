@@ -21,6 +21,7 @@ use crate::report::{Level, Log};
 pub struct Search<'a> {
     spec: RootSpec<'a>,
     cmdline: &'a CommandLine<'a>,
+    reach: Reach,
     refusal: Option<Errno>,
     has_network: bool,
 }
@@ -31,27 +32,18 @@ impl<'a> Search<'a> {
         if spec.is_remote() && !cfg!(feature = "network") {
             return Err(log.fail(Problem::NoNetwork, cmdline.root.unwrap_or_default()));
         }
-        Ok(Search { spec, cmdline, refusal: None, has_network: false })
+        Ok(Search { spec, cmdline, reach: reach(&spec, cmdline), refusal: None, has_network: false })
     }
 
-    /// How far the boot has to reach: to a network if the root is there, by itself or on the disk of a `netroot=`; or if
-    /// `rd.neednet` asks for it. The words' meaning is dracut's.
+    /// How far the boot has to reach.
     pub fn reach(&self) -> Reach {
-        if !cfg!(feature = "network") {
-            Reach::Machine
-        } else if self.spec.is_remote() || self.cmdline.last(b"netroot").is_some() {
-            Reach::Network
-        } else if self.cmdline.last(b"rd.neednet").is_some_and(|value| value != b"0") {
-            Reach::Both
-        } else {
-            Reach::Machine
-        }
+        self.reach
     }
 
     /// Mounts the root, if it is there by now, and the network where that is needed. Whether it was.
     pub fn mount(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<bool, Failure> {
         #[cfg(feature = "network")]
-        if self.reach() != Reach::Machine && !self.has_network {
+        if self.reach != Reach::Machine && !self.has_network {
             let lease = modules.machine_mut().network(self.cmdline, log);
             let Some(lease) = lease.map_err(|errno| log.fail_as(Problem::Network, b"", b"", Some(errno)))? else {
                 return Ok(false);
@@ -88,7 +80,7 @@ impl<'a> Search<'a> {
 
     /// The failure of a search that found nothing; says what was seen.
     pub fn missing(&self, root: &[u8], modules: &Modules<impl Machine>, log: &mut Log) -> Failure {
-        let is_offline = self.reach() != Reach::Machine && !self.has_network;
+        let is_offline = self.reach != Reach::Machine && !self.has_network;
         failure::survey(is_offline, modules, log);
         #[cfg(feature = "network")]
         if is_offline {
@@ -96,5 +88,19 @@ impl<'a> Search<'a> {
             return log.fail(problem, root);
         }
         log.fail_as(Problem::RootMissing, root, b"", self.refusal)
+    }
+}
+
+/// How far the boot has to reach: to a network if the root is there, by itself or on the disk of a `netroot=`; or if
+/// `rd.neednet` asks for it. The words' meaning is dracut's.
+fn reach(spec: &RootSpec, cmdline: &CommandLine) -> Reach {
+    if !cfg!(feature = "network") {
+        Reach::Machine
+    } else if spec.is_remote() || cmdline.last(b"netroot").is_some() {
+        Reach::Network
+    } else if cmdline.last(b"rd.neednet").is_some_and(|value| value != b"0") {
+        Reach::Both
+    } else {
+        Reach::Machine
     }
 }
