@@ -18,6 +18,14 @@ const LIMIT: u64 = 256 << 20;
 /// Counts the ways in which the same module was packed: entries of another count are never found, and go in time.
 const VERSION: u32 = 1;
 
+/// Where the user's caches are: `$MODSTRAP_CACHE`, or `modstrap` in `$XDG_CACHE_HOME` or `~/.cache`; of these the first
+/// that `counts`.
+pub fn of_user(counts: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| counts(path));
+    let user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    variable("MODSTRAP_CACHE").or_else(|| Some(user()?.join("modstrap")))
+}
+
 /// A directory with blobs.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -36,12 +44,9 @@ impl Cache {
         Cache { directory: Some(directory.into()) }
     }
 
-    /// The user's: `packed` below `$MODSTRAP_CACHE`, or below `modstrap` in `$XDG_CACHE_HOME` or `~/.cache`.
+    /// The user's: `packed` in [`of_user`]'s directory, of which no path counts that depends on where the program is run.
     pub fn of_user() -> Cache {
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let user = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-        let base = variable("MODSTRAP_CACHE").or_else(|| Some(user()?.join("modstrap")));
-        Cache { directory: base.map(|base| base.join("packed")) }
+        Cache { directory: of_user(Path::is_absolute).map(|base| base.join("packed")) }
     }
 
     /// The blob of a module as far as the cache knows: to be compared with the module before it is used.

@@ -3,22 +3,19 @@
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::tool::find_program;
-
-/// Kills its child when this process dies without saying good-bye; part of util-linux, left out where it is missing.
-const DEATH_WATCH: &str = "setpriv";
+use crate::process::{Process, watched};
 
 /// A QEMU process; it is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    child: Child,
+    child: Process,
     input: Option<ChildStdin>,
     console: Receiver<Vec<u8>>,
     complaints: Option<JoinHandle<String>>,
@@ -36,7 +33,7 @@ impl Guest {
     pub fn start(qemu: &Path, arguments: &[OsString]) -> Result<Self> {
         let mut command = watched(qemu);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", qemu.display()))?;
+        let mut child = Process::start(&mut command, qemu)?;
         let input = child.stdin.take();
         let output = child.stdout.take().context("QEMU has no standard output")?;
         let mut errors = child.stderr.take().context("QEMU has no standard error")?;
@@ -72,22 +69,6 @@ impl Guest {
         let complaints = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         Ok((status, complaints))
     }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is just as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A command of a program that is killed when this process dies.
-pub(crate) fn watched(program: &Path) -> Command {
-    let Some(watch) = find_program(DEATH_WATCH) else { return Command::new(program) };
-    let mut command = Command::new(watch);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
 }
 
 fn forward(mut source: impl Read, mut take: impl FnMut(Vec<u8>) -> bool) {

@@ -38,6 +38,7 @@ pub mod network;
 pub mod outcome;
 mod plan;
 mod platform;
+mod process;
 mod qmp;
 pub mod report;
 pub mod rootdir;

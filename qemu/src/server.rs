@@ -16,14 +16,14 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::guest::watched;
 use crate::kernels;
+use crate::process::{Process, watched};
 use crate::tool::find_program;
 
 /// Serves directories by virtiofs (https://virtio-fs.gitlab.io).
@@ -48,7 +48,7 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) struct Running {
     name: String,
-    child: Child,
+    child: Process,
     log: PathBuf,
 }
 
@@ -98,7 +98,7 @@ impl Server {
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = watched(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let child = Process::start(&mut command, &self.program)?;
         let mut running = Running { name, child, log };
         let limit = Instant::now() + PATIENCE;
         while !self.socket.exists() {
@@ -127,14 +127,6 @@ impl Running {
 
     fn said(&self) -> String {
         fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).trim().to_owned()).unwrap_or_default()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself, with QEMU's end of the socket.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

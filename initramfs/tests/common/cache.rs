@@ -6,10 +6,7 @@ use std::path::PathBuf;
 
 /// The directory with a tree for each release.
 pub fn kernels() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let home = || variable("HOME").expect("HOME").join(".cache");
-    let base = variable("MODSTRAP_CACHE");
-    base.unwrap_or_else(|| variable("XDG_CACHE_HOME").unwrap_or_else(home).join("modstrap")).join("kernels")
+    modstrap_initramfs::cache::of_user(|_| true).expect("HOME").join("kernels")
 }
 
 /// The releases of the kernels there, in order.

@@ -3,11 +3,11 @@
 mod source;
 
 use std::cmp::Reverse;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use modstrap_initramfs::cache::of_user;
 
 pub use source::resolve;
 
@@ -44,12 +44,7 @@ fn is_number(word: &str) -> bool {
 
 /// The harness's cache: `$MODSTRAP_CACHE`, else `modstrap` in the user's cache directory.
 pub fn cache() -> Result<PathBuf> {
-    if let Some(directory) = env::var_os("MODSTRAP_CACHE") {
-        return Ok(directory.into());
-    }
-    let user = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let user = user.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    Ok(user.context("neither MODSTRAP_CACHE nor HOME says where the cache is")?.join("modstrap"))
+    of_user(|_| true).context("neither MODSTRAP_CACHE nor HOME says where the cache is")
 }
 
 /// All kernels of the cache, the newest first.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::free_port;
-use crate::guest::watched;
 use crate::kernels;
+use crate::process::{Process, watched};
 use crate::tool::Tool;
 
 const GANESHA: Tool = Tool::new("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs");
@@ -62,7 +62,7 @@ impl Export {
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Ganesha {
-    child: Child,
+    child: Process,
     port: u16,
     _files: TempDir,
 }
@@ -84,7 +84,7 @@ impl Ganesha {
         }
         let output = File::create(files.path().join("output"))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        let child = Process::start(&mut command, &program)?;
         let mut server = Self { child, port, _files: files };
         server.await_start(&log)?;
         Ok(server)
@@ -104,14 +104,6 @@ impl Ganesha {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
-    }
-}
-
-impl Drop for Ganesha {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is just as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

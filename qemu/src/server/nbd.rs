@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::free_port;
-use crate::guest::watched;
 use crate::kernels;
+use crate::process::{Process, watched};
 use crate::tool::Tool;
 
 const NBD_SERVER: Tool = Tool::new("nbd-server", "nbd-server");
@@ -63,9 +63,6 @@ impl NbdServer {
                     child = next;
                 }
             }
-            // It may have ended by itself, which is just as well.
-            let _ = child.kill();
-            let _ = child.wait();
         });
         Ok(Self { port, stop, thread: Some(thread), _files: files })
     }
@@ -83,18 +80,18 @@ impl Drop for NbdServer {
     }
 }
 
-fn serve_one(program: &Path, configuration: &Path, log: &Path) -> Result<Child> {
+fn serve_one(program: &Path, configuration: &Path, log: &Path) -> Result<Process> {
     let log = File::options().create(true).append(true).open(log)?;
     let mut command = watched(program);
     command.arg("-C").arg(configuration).arg("-d");
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    command.spawn().with_context(|| format!("cannot start {}", program.display()))
+    Process::start(&mut command, program)
 }
 
 /// qemu-nbd with one export; it ends when this is dropped.
 #[derive(Debug)]
 pub struct QemuNbd {
-    child: Child,
+    _process: Process,
     port: u16,
 }
 
@@ -102,23 +99,17 @@ impl QemuNbd {
     /// Starts a server of a disk image, under a name, for several clients at once. What clients write is lost.
     pub fn start(name: &str, image: &Path) -> Result<Self> {
         let port = free_port()?;
-        let mut command = watched(&QEMU_NBD.find()?);
+        let program = QEMU_NBD.find()?;
+        let mut command = watched(&program);
         command.args(["--persistent", "--shared=8", "--snapshot", "--format=raw", "--bind=127.0.0.1"]);
         command.arg(format!("--export-name={name}")).arg(format!("--port={port}")).arg(image);
-        let child = command.stdin(Stdio::null()).spawn().context("cannot start qemu-nbd")?;
-        Ok(Self { child, port })
+        let process = Process::start(command.stdin(Stdio::null()), &program)?;
+        Ok(Self { _process: process, port })
     }
 
     /// Its port of TCP.
     pub fn port(&self) -> u16 {
         self.port
-    }
-}
-
-impl Drop for QemuNbd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
