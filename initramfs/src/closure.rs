@@ -233,7 +233,7 @@ impl<'a> Graph<'a> {
 }
 
 /// What the kernel puts before an algorithm's name when it asks for a module (crypto/api.c), normalised.
-const CRYPTO: &str = "crypto_";
+pub(crate) const CRYPTO: &str = "crypto_";
 
 /// The algorithm's own name: modules state `sha256` and `crypto-sha256` alike.
 fn algorithm(alias: &str) -> &str {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::closure::Graph;
+use crate::closure::{CRYPTO, Graph};
 use crate::module::Module;
 use crate::proof::signature::Signature;
 use crate::tree::Tree;
@@ -30,7 +30,7 @@ impl Digest {
     pub fn for_loading(modules: &BTreeSet<usize>, tree: &Tree, graph: &Graph) -> Option<Digest> {
         let module = |index: &usize| &tree.modules[*index];
         let name = modules.iter().map(module).find_map(signed_by)?;
-        let alias = format!("crypto_{name}");
+        let alias = alias(name);
         let mut providers = tree.find(&alias).modules;
         providers.retain(|index| is_for_cpus(module(index)) && graph.is_loadable(*index));
         let cost = ONCE + providers.iter().map(|index| module(index).size).max()?;
@@ -41,7 +41,13 @@ impl Digest {
     }
 }
 
-fn signed_by(module: &Module) -> Option<&str> {
+/// The kernel's request for a digest, normalised.
+pub fn alias(digest: &str) -> String {
+    format!("{CRYPTO}{digest}")
+}
+
+/// The digest by which a module is signed.
+pub fn signed_by(module: &Module) -> Option<&str> {
     match &module.linkage.signature {
         Signature::Sound(digest) => Some(digest),
         Signature::None | Signature::Broken(_) => None,

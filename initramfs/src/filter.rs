@@ -5,7 +5,7 @@
 
 use modstrap::module::filter::image::field;
 use modstrap::module::filter::reader::{LONG, MORE, PADDING, TWO};
-use modstrap::module::filter::tables::{FLAGS, NAME, TYPE, WIDE_ENTRY};
+use modstrap::module::filter::tables::{FLAGS, NAME, TYPE, VERSION, WIDE_ENTRY};
 use modstrap::module::filter::{Method, Section, Streams, Walk, stream, unfilter};
 use object::elf;
 
@@ -16,8 +16,7 @@ pub fn filter(module: &[u8]) -> Option<Vec<u8>> {
     }
     // The walk writes every number back where it took it from.
     let mut image = module.to_vec();
-    let plan = Plan::of(&mut image);
-    let mut streams = Writer::new(plan.methods);
+    let mut streams = Writer::new(methods(&mut image));
     Walk::<_, false>::new(&mut image, &mut streams).object();
     let packed = streams.finish();
     image.fill(0);
@@ -81,32 +80,25 @@ fn push(bytes: &mut Vec<u8>, number: u64) {
     }
 }
 
-/// How to walk over a module.
-#[derive(Default)]
-struct Plan {
-    methods: Vec<u8>,
-}
-
-impl Plan {
-    fn of(image: &mut [u8]) -> Plan {
-        let mut streams = Writer::new(Vec::new());
-        let mut walk = Walk::<_, false>::new(image, &mut streams);
-        walk.headers();
-        let sections: Vec<Header> = (0..walk.count).map(|index| Header::of(&walk, index)).collect();
-        let mut plan = Plan { methods: vec![Method::Nothing as u8; sections.len()] };
-        for (index, header) in sections.iter().enumerate().skip(1) {
-            plan.methods[index] = header.method();
-        }
-        for (index, header) in sections.iter().enumerate() {
-            let Some(target) = sections.get(header.section.info).filter(|_| header.is_relocations()) else { continue };
-            let width = hole(&walk, header, target);
-            plan.methods[index] = Method::Relocations.with(width as u8 / 4);
-            if width > 0 {
-                plan.methods[header.section.info] = Method::Nothing as u8;
-            }
-        }
-        plan
+/// How to walk over each section of a module.
+fn methods(image: &mut [u8]) -> Vec<u8> {
+    let mut streams = Writer::new(Vec::new());
+    let mut walk = Walk::<_, false>::new(image, &mut streams);
+    walk.headers();
+    let sections: Vec<Header> = (0..walk.count).map(|index| Header::of(&walk, index)).collect();
+    let mut methods = vec![Method::Nothing as u8; sections.len()];
+    for (index, header) in sections.iter().enumerate().skip(1) {
+        methods[index] = header.method();
     }
+    for (index, header) in sections.iter().enumerate() {
+        let Some(target) = sections.get(header.section.info).filter(|_| header.is_relocations()) else { continue };
+        let width = hole(&walk, header, target);
+        methods[index] = Method::Relocations.with(width as u8 / 4);
+        if width > 0 {
+            methods[header.section.info] = Method::Nothing as u8;
+        }
+    }
+    methods
 }
 
 /// What the choice of a method needs of a section.
@@ -143,15 +135,12 @@ impl Header {
     /// The method of a section by itself.
     fn method(&self) -> u8 {
         let is_text = self.kind == elf::SHT_STRTAB || self.flags & elf::SHF_STRINGS.0 != 0 || self.name == b".modinfo";
+        let length = self.section.end.saturating_sub(self.section.start);
         match self.kind {
             elf::SHT_NOBITS | elf::SHT_NULL => Method::Nothing as u8,
             elf::SHT_SYMTAB if self.is_regular => Method::Symbols as u8,
-            _ => match self.name.as_slice() {
-                b"__versions" if self.section.end.saturating_sub(self.section.start).is_multiple_of(64) => {
-                    Method::Versions as u8
-                }
-                _ => Method::Copy.with(if is_text { 0 } else { 1 }),
-            },
+            _ if self.name == b"__versions" && length.is_multiple_of(VERSION) => Method::Versions as u8,
+            _ => Method::Copy.with(if is_text { 0 } else { 1 }),
         }
     }
 }

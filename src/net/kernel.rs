@@ -42,8 +42,8 @@ pub fn advertised(index: u32, lease: &mut Lease) -> bool {
     true
 }
 
-/// The address and the prefix of a line with an address, the link's number, the prefix, the scope, the flags and the link's name, all but
-/// the first and the last of at least two digits (net/ipv6/addrconf.c, `if6_seq_show`).
+/// The address and the prefix of a line with an address, the link's number, the prefix, the scope, the flags and the
+/// link's name, all but the first and the last of at least two digits (net/ipv6/addrconf.c, `if6_seq_show`).
 fn usable(line: &[u8], index: u32) -> Option<(Address, u8)> {
     const TENTATIVE: u16 = 0x40;
     // Of this host, or of this link.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use modstrap_initramfs::archive::{Archive, Node};
+use modstrap_initramfs::digest::{alias, signed_by};
 use modstrap_initramfs::tree::Tree;
 use modstrap_initramfs::{Hardware, Request, image};
 
@@ -51,9 +52,11 @@ pub(super) fn ours(bench: &Bench, name: &str, hardware: Hardware) -> Result<Imag
 /// The images of the floors for a machine that needs these modules, given in an order in which they load: the smart one,
 /// where a digest's provider is among them, and the naive one, which leaves that out.
 pub(super) fn floors(bench: &Bench, loaded: &[String]) -> Result<(Option<Image>, Image)> {
-    let is_digest = |name: &&String| name.starts_with("sha");
-    let (digest, plain): (Vec<&String>, Vec<&String>) = loaded.iter().partition(is_digest);
     let tree = Tree::read(&bench.kernel.modules, &bench.kernel.release, &ProgressBar::hidden())?;
+    let digest = tree.modules.iter().find_map(signed_by).map(|digest| tree.find(&alias(digest)).modules);
+    let providers: Vec<&str> = digest.iter().flatten().map(|&index| &*tree.modules[index].name).collect();
+    let (digest, plain): (Vec<&String>, Vec<&String>) =
+        loaded.iter().partition(|name| providers.contains(&name.as_str()));
     let naive = floor(bench, &tree, "naive", &plain)?;
     let smart = match digest.is_empty() {
         true => None,

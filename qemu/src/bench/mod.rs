@@ -93,29 +93,27 @@ impl Bench {
     /// Measures boots from a disk on this bus: both floors, and ours with the drivers of this machine alone, of every
     /// machine, and with every module there is. `tell` hears of each line as it is there.
     pub fn run(&self, bus: Bus, mut tell: impl FnMut(&Row)) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        let mut add = |row: Row| {
+        let mut measure = |name: &str, image: &image::Image, root| {
+            let row = self.row(name, image, bus, root)?;
             tell(&row);
-            rows.push(row);
+            Ok::<Row, anyhow::Error>(row)
+        };
+        let mut ours = |name: &str, image: &image::Image| {
+            let name = format!("modstrap, {name}");
+            Ok::<_, anyhow::Error>([measure(&name, image, Root::Name)?, measure(&name, image, Root::Uuid)?])
         };
         // What has to be loaded is what ours loads of all that there is to choose from.
-        let generic = image::ours(self, "generic", Hardware::Generic)?;
-        let loaded = self.measure(&generic.file, bus, Root::Name)?.loaded;
+        let generic = ours("generic", &image::ours(self, "generic", Hardware::Generic)?)?;
+        let loaded = &generic[0].figures.loaded;
         ensure!(!loaded.is_empty(), "nothing was loaded: the kernel has all drivers built in");
-        let (smart, naive) = image::floors(self, &loaded)?;
         let list = self.work.path().join(format!("{}.modules", image::title(bus)));
         std::fs::write(&list, loaded.join("\n")).context("cannot write the list of modules")?;
-        let machine = image::ours(self, "machine", Hardware::Names(list))?;
-        let all = image::ours(self, "all", Hardware::All)?;
-        add(self.row("floor, naive", &naive, bus, Root::Name)?);
-        if let Some(smart) = smart {
-            add(self.row("floor, smart", &smart, bus, Root::Name)?);
-        }
-        for (name, image) in [("this machine", &machine), ("generic", &generic), ("every module", &all)] {
-            for root in [Root::Name, Root::Uuid] {
-                add(self.row(&format!("modstrap, {name}"), image, bus, root)?);
-            }
-        }
+        let machine = ours("this machine", &image::ours(self, "machine", Hardware::Names(list))?)?;
+        let all = ours("every module", &image::ours(self, "all", Hardware::All)?)?;
+        let (smart, naive) = image::floors(self, loaded)?;
+        let mut rows = vec![measure("floor, naive", &naive, Root::Name)?];
+        rows.extend(smart.map(|smart| measure("floor, smart", &smart, Root::Name)).transpose()?);
+        rows.extend([machine, generic, all].into_iter().flatten());
         Ok(rows)
     }
 

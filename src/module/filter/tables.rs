@@ -78,7 +78,7 @@ pub const WIDE_ENTRY: usize = 24;
 pub const LAST: usize = 256;
 
 /// The size of a record of a symbol's checksum: a word, and a name that fills the rest.
-const VERSION: usize = 64;
+pub const VERSION: usize = 64;
 
 impl<S: Streams, const OWN: bool> Walk<'_, S, OWN> {
     /// The file header, the section headers, and what follows them.
