@@ -6,6 +6,8 @@ use std::{env, fs};
 /// One segment for all that is only read or run, with the headers in it and no padding: the loader has no variables.
 /// Should it get some, they lie in a page of their own that cannot be run. The precompiled core brings unwind tables
 /// and comments that nothing reads, 2.3 KB, which are left out.
+///
+/// What the builder appends to the stub begins at `payload` (src/sys/payload.rs).
 const SCRIPT: &str = "
 PHDRS {
   fixed PT_LOAD FILEHDR PHDRS FLAGS(5);
@@ -13,15 +15,22 @@ PHDRS {
   stack PT_GNU_STACK FLAGS(6);
 }
 SECTIONS {
-  . = 0x200000 + SIZEOF_HEADERS;
+  . = beginning + SIZEOF_HEADERS;
   .rodata : { *(.rodata .rodata.*) *(.data.rel.ro .data.rel.ro.*) *(.got .got.*) } :fixed
   .text : { *(.text .text.*) } :fixed
+  . = ALIGN(8);
+  payload = .;
   . = ALIGN(0x1000) + (. & 0xfff);
   .data : { *(.data .data.*) } :variable
   .bss : { *(.bss .bss.*) } :variable
   /DISCARD/ : { *(.eh_frame .eh_frame_hdr .comment .note*) }
 }
 ";
+
+/// Where programs begin in memory.
+const BEGINNING: &str = "-Wl,--defsym=beginning=0x200000";
+/// Where the stub does: it unpacks the loader to where that belongs.
+const STUB: &str = "-Wl,--defsym=beginning=0x400000";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -46,5 +55,13 @@ fn main() {
     ];
     for argument in arguments {
         println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    // Other packages have this script too, and one program each.
+    if env::var("CARGO_PKG_NAME").is_ok_and(|name| name != "modstrap") {
+        println!("cargo::rustc-link-arg-bins={BEGINNING}");
+        return;
+    }
+    for (program, beginning) in [("init", BEGINNING), ("floor", BEGINNING), ("stub", STUB)] {
+        println!("cargo::rustc-link-arg-bin={program}={beginning}");
     }
 }

@@ -41,9 +41,14 @@ pub fn request(mut arguments: Arguments) -> Option<&'static [u8]> {
     None
 }
 
+/// Whether requests can be answered by now. Those from before `/init` runs cannot.
+pub fn can_answer() -> bool {
+    file::exists(c"/proc/cmdline")
+}
+
 /// Answers a request of the kernel; returns the exit status.
 pub fn answer(name: &[u8]) -> u8 {
-    if !file::exists(c"/proc/cmdline") {
+    if !can_answer() {
         return 1;
     }
     let unanswered = open_unanswered();

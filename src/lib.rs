@@ -20,6 +20,7 @@ pub mod machine;
 pub mod module;
 #[cfg(feature = "network")]
 pub mod net;
+pub mod packed;
 pub mod report;
 pub mod root;
 pub mod store;

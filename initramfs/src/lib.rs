@@ -28,6 +28,7 @@ pub mod image;
 pub mod inspect;
 pub mod kernel;
 pub mod knowledge;
+pub mod loader;
 pub mod module;
 pub mod options;
 pub mod pack;
@@ -46,7 +47,7 @@ pub mod why;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use modstrap::cmdline::{COMMAND_LINE, Words};
 use modstrap::table::Class;
@@ -59,18 +60,12 @@ use crate::closure::Link;
 use crate::config::Config;
 use crate::kernel::Kernel;
 use crate::knowledge::Knowledge;
-use crate::module::Machine;
+use crate::loader::Loader;
 pub use crate::options::Options;
 use crate::proof::{Case, Proof};
 use crate::select::{Member, Selection};
 pub use crate::summary::Summary;
 use crate::tree::Tree;
-
-/// The loader for the machine that the builder runs on, made by build.rs.
-static LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
-
-/// The same with all that roots on a network take.
-static NETWORK_LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init-network"));
 
 /// What to build.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +137,11 @@ pub enum Compress {
 }
 
 impl Compress {
+    /// Whether the loader is packed too.
+    fn packs_loader(self) -> bool {
+        matches!(self, Compress::Best | Compress::Fast)
+    }
+
     /// Its name and what it costs, for people.
     fn cost(self) -> &'static str {
         match self {
@@ -175,7 +175,8 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     let selection = Selection::new(&tree, &knowledge, kernel.checks_signatures(), request)?;
     let proof = prove(request, &kernel, &tree, &selection)?;
     let loader = loader.unwrap_or_else(|| built_in_loader(request, &selection));
-    check_loader(&loader, &archive, &tree, request)?;
+    loader.check(&archive, &tree, request.force)?;
+    let loader = loader.into_file(request.compress.packs_loader())?;
 
     let blobs = pack_selection(request, &tree, &selection)?;
     let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs, &proof))?;
@@ -216,7 +217,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
 /// What a request names beside kernel and modules, read first, since mistakes show there at once.
 struct Inputs {
     /// The loader that the user gave, if any.
-    loader: Option<Vec<u8>>,
+    loader: Option<Loader>,
     early: Vec<u8>,
     /// The user's files.
     archive: Archive,
@@ -230,7 +231,7 @@ impl Inputs {
         check_defaults(&request.cmdline)?;
         request.files.iter().try_for_each(|file| file.add_to(&mut archive))?;
         Ok(Inputs {
-            loader: request.loader.as_deref().map(read_loader).transpose()?,
+            loader: request.loader.as_deref().map(Loader::read).transpose()?,
             early: request.early.as_deref().map(files::read_early).transpose()?.unwrap_or_default(),
             archive,
             mtime: image::source_date_epoch()?,
@@ -333,40 +334,12 @@ fn prove(request: &Request, kernel: &Kernel, tree: &Tree, selection: &Selection)
     Ok(proof)
 }
 
-fn read_loader(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read the loader {}", path.display()))
-}
-
-/// The loader for such a selection: with network where it is to have one.
-fn built_in_loader(request: &Request, selection: &Selection) -> Vec<u8> {
+/// The loader that is part of this program, for such a selection: with network where it is to have one.
+fn built_in_loader(request: &Request, selection: &Selection) -> Loader {
     // What others bring along, such as a transport of 9p, is no wish for a network.
     let is_wanted = |cause: &Cause| matches!(cause, Cause::Hardware | Cause::Named(_));
     let has_net = |member: &Member| member.nature.class == Class::Net && is_wanted(&member.cause);
-    if request.with_net || selection.members.values().any(has_net) { NETWORK_LOADER.to_vec() } else { LOADER.to_vec() }
-}
-
-/// A loader for another machine than the modules' could not run, or not load them; nor could one that needs a dynamic
-/// linker which is not among the user's files.
-fn check_loader(loader: &[u8], archive: &Archive, tree: &Tree, request: &Request) -> Result<()> {
-    let name = match &request.loader {
-        Some(path) => format!("the loader {}", path.display()),
-        None => "the loader in this program".to_string(),
-    };
-    let machine = Machine::of(loader).with_context(|| format!("{name} is no ELF program"))?;
-    if let Some(module) = tree.modules.first() {
-        ensure!(
-            machine == module.machine,
-            "{name} is for {machine}, but the modules are for {}; give a loader for that with --loader",
-            module.machine
-        );
-    }
-    match files::missing_interpreter(loader, archive) {
-        Some(interpreter) if !request.force => bail!(
-            "{name} cannot start: it is no static program, and the image has no {interpreter} (--file adds it, --force makes \
-             the image all the same)"
-        ),
-        _ => Ok(()),
-    }
+    Loader::built_in(request.with_net || selection.members.values().any(has_net))
 }
 
 /// A progress bar, if the request wants one.

@@ -103,10 +103,10 @@ pub fn unpack(blob: &Blob) -> Result<Vec<u8>> {
 }
 
 /// Raw DEFLATE.
-fn deflate(plain: &[u8], level: CompressionLvl) -> Result<Vec<u8>> {
+pub(crate) fn deflate(plain: &[u8], level: CompressionLvl) -> Result<Vec<u8>> {
     let mut compressor = Compressor::new(level);
     let mut packed = vec![0; compressor.deflate_compress_bound(plain.len())];
-    let length = compressor.deflate_compress(plain, &mut packed).context("a module cannot be compressed")?;
+    let length = compressor.deflate_compress(plain, &mut packed).context("it cannot be compressed")?;
     packed.truncate(length);
     Ok(packed)
 }

@@ -7,7 +7,7 @@ use rustix::io::{self, Errno};
 use rustix::process::Pid;
 
 use super::map::Buffer;
-use super::syscall::{NUMBERS, syscall};
+use super::syscall::{NUMBERS, enter, syscall};
 
 /// The arguments and the environment, where the kernel put them.
 pub struct Program {
@@ -42,6 +42,17 @@ impl Program {
     pub fn drop_arguments(&mut self) {
         // Safety: behind `argv[0]` is another argument or the null pointer that ends them.
         unsafe { *self.argv.add(1) = core::ptr::null() };
+    }
+
+    /// Becomes the program whose entry point is at `entry`, with the arguments and the environment of this one.
+    ///
+    /// # Safety
+    /// It must be mapped, as a program that needs nothing else of the kernel.
+    pub unsafe fn enter(&self, entry: usize) -> ! {
+        // The count of arguments stands before them.
+        let stack = self.argv.cast::<usize>().wrapping_sub(1);
+        // Safety: the caller's; and this is the stack as the kernel left it, but for what is forgotten.
+        unsafe { enter(entry, stack) }
     }
 
     /// Becomes the program at `path`: with the arguments and the environment of this one, except for `argv[0]`, which

@@ -39,3 +39,12 @@ pub const SA_RESTORER: usize = 0;
 
 /// Never called.
 pub unsafe extern "C" fn restorer() {}
+
+/// Enters a program at its entry point, with the stack as the kernel gives it to programs.
+///
+/// # Safety
+/// `entry` is the entry point of a program that is mapped, and `stack` such a stack. Nothing here is used any more.
+pub unsafe fn enter(entry: usize, stack: *const usize) -> ! {
+    // Safety: the caller's.
+    unsafe { core::arch::asm!("mov sp, {}", "br {}", in(reg) stack, in(reg) entry, options(noreturn)) }
+}

@@ -38,3 +38,12 @@ pub const SA_RESTORER: usize = 0x0400_0000;
 pub unsafe extern "C" fn restorer() {
     core::arch::naked_asm!("mov eax, 15", "syscall")
 }
+
+/// Enters a program at its entry point, with the stack as the kernel gives it to programs.
+///
+/// # Safety
+/// `entry` is the entry point of a program that is mapped, and `stack` such a stack. Nothing here is used any more.
+pub unsafe fn enter(entry: usize, stack: *const usize) -> ! {
+    // Safety: the caller's. No function is registered for the program's end, which is what rdx would tell.
+    unsafe { core::arch::asm!("mov rsp, {}", "jmp {}", in(reg) stack, in(reg) entry, in("rdx") 0, options(noreturn)) }
+}
