@@ -6,6 +6,6 @@ include!("build/program.rs");
 fn main() {
     println!("cargo::rerun-if-changed=build/program.rs");
     embed("modstrap", "stub", &[], "stub", &[]);
-    embed("modstrap", "init", &["tools"], "init", &[]);
+    embed("modstrap", "init", &["local", "tools"], "init", &[]);
     embed("modstrap", "init", &["tools", "network"], "init-network", &[]);
 }

@@ -217,6 +217,9 @@ impl From<Damage> for Problem {
 /// Lists what a user needs to see why there is no root: block devices and what is on them, devices that no module of
 /// the image drives, and modules that did not load.
 pub fn survey(is_remote: bool, modules: &Modules<impl Machine>, log: &mut Log) {
+    if !cfg!(feature = "reasons") {
+        return;
+    }
     if !is_remote {
         survey_disks(modules, log);
     }

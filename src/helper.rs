@@ -96,6 +96,9 @@ pub struct Requests {
 impl Requests {
     /// Has the kernel ask this program, if it does not anyway.
     pub fn begin() -> Requests {
+        if !cfg!(feature = "requests") {
+            return Requests { before: None };
+        }
         let mut buffer = [0; 256];
         let before = file::read(MODPROBE_SETTING, &mut buffer).trim_ascii_end();
         if before == MODPROBE {
@@ -107,14 +110,16 @@ impl Requests {
 
     /// Waits for requests that are being answered, tells what nobody answered, and has the kernel ask whom it was to.
     pub fn end(self, log: &mut Log) {
-        if let Ok(file) = file::open(UNANSWERED) {
+        if cfg!(feature = "requests")
+            && let Ok(file) = file::open(UNANSWERED)
+        {
             let end = now() + PATIENCE;
             while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && now() < end {
                 sleep(5);
             }
         }
         tell(Level::Info, log);
-        if let Some(mut before) = self.before {
+        if let Some(mut before) = self.before.filter(|_| cfg!(feature = "requests")) {
             // An empty setting is written as an empty line.
             before.push(b"\n");
             file::write(MODPROBE_SETTING, before.as_bytes());
@@ -124,6 +129,9 @@ impl Requests {
 
 /// Tells what the kernel asked for in vain, if there was anything.
 pub fn tell(level: Level, log: &mut Log) {
+    if !cfg!(feature = "requests") {
+        return;
+    }
     let mut names = [0; 600];
     let names = file::read(UNANSWERED, &mut names);
     let count = names.iter().filter(|byte| **byte == b'\n').count();

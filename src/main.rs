@@ -11,7 +11,7 @@ use modstrap::sys::{Program, exit};
 
 fn main(program: Program) -> ! {
     if let Some(name) = modstrap::helper::request(program.arguments()) {
-        exit(modstrap::helper::answer(name));
+        exit(if cfg!(feature = "requests") { modstrap::helper::answer(name) } else { 1 });
     }
     #[cfg(feature = "tools")]
     if let Some(status) = modstrap::applet::run(program.name(), program.arguments()) {

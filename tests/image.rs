@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::ProgressBar;
 use modstrap::table::layout::{BLOBS_PATH, CHECKSUM, TABLE_PATH, blob};
 use modstrap::table::{Link, Table, fold};
+use modstrap_initramfs::image::LOADER_PATH;
 use modstrap_initramfs::tree::Tree;
 use modstrap_initramfs::{Compress, Request, archive};
 use modstrap_qemu::Boot;
@@ -77,6 +78,15 @@ impl Image {
         self.changed(file, |bytes| {
             let table = place(bytes, TABLE_PATH)?;
             bytes[table.start + table.len() / 2] ^= 1;
+            Ok(())
+        })
+    }
+
+    /// The image with one byte of its loader changed, near the end.
+    pub fn with_damaged_loader(&self, file: PathBuf) -> Result<Self> {
+        self.changed(file, |bytes| {
+            let loader = place(bytes, LOADER_PATH)?;
+            bytes[loader.end - 1000] ^= 1;
             Ok(())
         })
     }

@@ -200,6 +200,7 @@ impl<'a> CommandLine<'a> {
                 Some(end) => self.on_fail = end,
                 None => self.odd = Some(word.text),
             },
+            (Some(12..), _) if !cfg!(feature = "overlay") => self.odd = Some(word.text),
             (Some(10), value) => self.any_kernel = value != Some(b"0"),
             (Some(11), Some(_)) => self.masks = true,
             (Some(12), Some(value)) => self.image_init = Some(value),

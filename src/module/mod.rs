@@ -225,7 +225,7 @@ impl<'a, M: Machine> Modules<'a, M> {
 
     /// Loads what the command line wants loaded first, in the table's order.
     pub fn load_wanted(&mut self, log: &mut Log) {
-        for module in self.table.modules().filter(|_| self.cmdline.loads) {
+        for module in self.table.modules().filter(|_| cfg!(feature = "overlay") && self.cmdline.loads) {
             if self.cmdline.wants(self.table.name(module).as_bytes()) {
                 self.machine.explain(module, Why::Name(b"modstrap.load="));
                 self.load(module, log);
@@ -294,7 +294,7 @@ impl<'a, M: Machine> Modules<'a, M> {
         if parameters.is_cut() {
             return Err(Cause::Parameters);
         }
-        if self.loading != Loading::Boot {
+        if cfg!(feature = "requests") && self.loading != Loading::Boot {
             match self.settled(id, &name) {
                 Presence::Absent => {}
                 Presence::Coming => return Err(Cause::Coming),

@@ -46,6 +46,9 @@ pub type Evidence<'a> = &'a dyn Fn(&mut dyn FnMut(&[u8]));
 
 /// Adds why the kernel has just refused the module.
 pub fn push_refusal(line: &mut Line, name: &[u8], errno: Errno, table: &Table, evidence: Evidence) {
+    if !cfg!(feature = "reasons") {
+        return push_number(line, errno);
+    }
     let mut found = Found { name, place: usize::MAX, meaning: b"", text: Line::new() };
     evidence(&mut |text| found.see(text));
     let mut subject = found.text.as_bytes();

@@ -31,7 +31,7 @@ const LAYERS: &[u8] =
 /// Lays the overlay that the command line asks for, if it does, over the mounted root.
 #[inline(never)]
 pub fn lay(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
-    let Some(form) = cmdline.overlay else { return Ok(()) };
+    let Some(form) = cmdline.overlay.filter(|_| cfg!(feature = "overlay")) else { return Ok(()) };
     // What is neither is no option of a tmpfs, so that the kernel refuses it.
     let options = form.strip_prefix(&b"tmpfs"[..]).unwrap_or(form);
     let aside = modules.machine_mut().set_aside(Path::of(&[options]).as_c_str());

@@ -64,7 +64,9 @@ impl<'a> Search<'a> {
                 _ => {}
             }
         }
-        if let RootSpec::Share { kind, tag } = self.spec {
+        if let RootSpec::Share { kind, tag } = self.spec
+            && cfg!(feature = "shares")
+        {
             // Only an attempt tells whether a device with this tag is there.
             let attempt = mount::share(kind, tag, self.cmdline, modules, log);
             self.refusal = attempt.err();

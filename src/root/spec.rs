@@ -43,16 +43,17 @@ pub enum RootSpec<'a> {
 }
 
 /// File systems whose root is a tag and no device.
-const SHARES: [&[u8]; 2] = [b"9p", b"virtiofs"];
+const SHARES: &[&[u8]] = &[b"9p", b"virtiofs"];
 
 impl<'a> RootSpec<'a> {
     /// Reads the value of `root=`, beside that of `rootfstype=`. None where it is of no form that is known here.
     #[inline(never)]
     pub fn parse(root: &'a [u8], root_type: Option<&'a [u8]>) -> Option<RootSpec<'a>> {
-        if let Some(kind) = root_type.filter(|kind| SHARES.contains(kind)) {
+        let shares = if cfg!(feature = "shares") { SHARES } else { &[] };
+        if let Some(kind) = root_type.filter(|kind| shares.contains(kind)) {
             return Some(RootSpec::Share { kind, tag: without_prefix(root, kind) });
         }
-        for kind in SHARES {
+        for &kind in shares {
             if let Some(tag) = root.strip_prefix(kind).and_then(|rest| rest.strip_prefix(b":")) {
                 return Some(RootSpec::Share { kind, tag });
             }
@@ -68,7 +69,7 @@ impl<'a> RootSpec<'a> {
             None => split_once(root, b'='),
         };
         if let Some((form, value)) = named
-            && let Some(place) = place(FORMS, form)
+            && let Some(place) = place(FORMS, form).filter(|_| cfg!(feature = "probe"))
         {
             // People write root=LABEL="my root" too, though the kernel takes off quotes around a whole value only.
             let value = unquoted(value);

@@ -13,6 +13,7 @@ mod hotplug;
 mod image;
 mod inside;
 mod log;
+mod minimal;
 mod nbd;
 mod network;
 mod nfs;
