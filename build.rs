@@ -23,7 +23,7 @@ SECTIONS {
   . = ALIGN(0x1000) + (. & 0xfff);
   .data : { *(.data .data.*) } :variable
   .bss : { *(.bss .bss.*) } :variable
-  /DISCARD/ : { *(.eh_frame .eh_frame_hdr .comment .note*) }
+  /DISCARD/ : { *(.eh_frame .eh_frame_hdr .comment .note* .ARM.exidx* .ARM.extab* .ARM.attributes) }
 }
 ";
 

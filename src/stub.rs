@@ -11,6 +11,7 @@ mod payload;
 mod start;
 
 use modstrap::helper;
+use modstrap::packed::COMPLAINT;
 use modstrap::sys::{Program, console, exit};
 
 fn main(program: Program) -> ! {
@@ -18,7 +19,7 @@ fn main(program: Program) -> ! {
     let is_modprobe = program.arguments().next().is_some_and(|name| name.to_bytes().ends_with(b"modprobe"));
     if !is_modprobe || helper::can_answer() {
         payload::start(&program);
-        let _ = rustix::io::write(console(), b"modstrap: the packed loader is damaged, or there is no memory for it\n");
+        let _ = rustix::io::write(console(), COMPLAINT);
     }
     exit(1)
 }

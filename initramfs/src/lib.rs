@@ -96,6 +96,8 @@ pub struct Request {
     pub no_cache: bool,
     /// A loader to take instead of the one that is part of this program.
     pub loader: Option<PathBuf>,
+    /// What unpacks the loader, instead of the stub that is part of this program.
+    pub stub: Option<PathBuf>,
     /// Module.symvers or System.map, to take the kernel's symbols from instead of its image.
     pub symbols: Option<PathBuf>,
     /// Refuse an image of which the proof of linking has so much as a warning.
@@ -176,7 +178,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     let proof = prove(request, &kernel, &tree, &selection)?;
     let loader = loader.unwrap_or_else(|| built_in_loader(request, &selection));
     loader.check(&archive, &tree, request.force)?;
-    let loader = loader.into_file(request.compress.packs_loader())?;
+    let loader = loader.into_file(request.compress.packs_loader(), request.stub.as_deref())?;
 
     let blobs = pack_selection(request, &tree, &selection)?;
     let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs, &proof))?;

@@ -1,17 +1,18 @@
 //! The loader of an image: the one that is part of this program, or the user's; whether it can run there; and packing it,
-//! by which it becomes half as large (see [`modstrap::packed`]).
+//! by which it loses two fifths of its size (see [`modstrap::packed`]).
 
 use std::mem::offset_of;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use libdeflater::CompressionLvl;
+use memchr::memmem;
 use modstrap::module::PADDING;
-use modstrap::packed::{ALIGNMENT, Header, branches};
+use modstrap::packed::{ALIGNMENT, COMPLAINT, Header, branches};
 use modstrap::table::fold;
-use object::Endianness;
-use object::elf::{self, FileHeader64, ProgramHeader64};
+use object::elf::{self, FileHeader32, FileHeader64, ProgramHeader32, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, FileKind};
 
 use crate::archive::Archive;
 use crate::files;
@@ -26,7 +27,7 @@ static NETWORK_LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init-ne
 /// What unpacks either.
 static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
 
-/// The largest page that programs are linked for here.
+/// What programs of one segment are aligned to.
 const PAGE: u64 = 4096;
 
 /// A loader to put into an image.
@@ -71,33 +72,45 @@ impl Loader {
         }
     }
 
-    /// The program's file, packed if that is wanted and possible.
-    pub fn into_file(self, is_packed: bool) -> Result<Vec<u8>> {
-        let packed = if is_packed { packed(&self.bytes)? } else { None };
+    /// The program's file, packed if that is wanted and possible: by the user's stub, or the one in this program.
+    pub fn into_file(self, is_packed: bool, stub: Option<&Path>) -> Result<Vec<u8>> {
+        let packed = match stub {
+            _ if !is_packed => None,
+            None => packed(&self.bytes, STUB)?,
+            Some(path) => {
+                let stub = std::fs::read(path).with_context(|| format!("cannot read the stub {}", path.display()))?;
+                let refusal = || format!("{} is no stub for {}: build both for one machine", path.display(), self.name);
+                Some(packed(&self.bytes, &stub)?.with_context(refusal)?)
+            }
+        };
         Ok(packed.unwrap_or(self.bytes))
     }
 }
 
 /// A program that unpacks this one and becomes it; none where this is not one that the stub can unpack.
-pub fn packed(program: &[u8]) -> Result<Option<Vec<u8>>> {
-    let (Some(segment), Some(stub)) = (Segment::only(program), Segment::only(STUB)) else { return Ok(None) };
-    if Machine::of(program) != Machine::of(STUB) || segment.end() > stub.address {
+pub fn packed(program: &[u8], stub: &[u8]) -> Result<Option<Vec<u8>>> {
+    let (Some(segment), Some(own)) = (Segment::only(program), Segment::only(stub)) else { return Ok(None) };
+    let is_stub = memmem::find(stub, COMPLAINT).is_some();
+    if !is_stub || Machine::of(program) != Machine::of(stub) || segment.end() > own.address {
         return Ok(None);
     }
     let image = segment.of(program);
     let mut changed = image.to_vec();
-    branches::to_absolute(&mut changed);
+    if segment.is_x86 {
+        branches::to_absolute(&mut changed);
+    }
     let mut stream = deflate(&changed, CompressionLvl::best()).context("the loader")?;
     stream.extend([0; PADDING]);
     let header =
         Header { address: segment.address, length: segment.length, packed: stream.len() as u64, checksum: fold(image) };
     let mut unpacked = vec![0; image.len()];
-    ensure!(header.unpack(&stream, &mut unpacked).is_ok(), "the loader would not unpack to what it was");
-    let mut file = stub.of(STUB).to_vec();
+    let is_sound = header.unpack(&stream, &mut unpacked, segment.is_x86).is_ok();
+    ensure!(is_sound, "the loader would not unpack to what it was");
+    let mut file = own.of(stub).to_vec();
     file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
     file.extend(header.to_bytes());
     file.extend(stream);
-    stub.set_length(&mut file);
+    own.set_length(&mut file);
     Ok(Some(file))
 }
 
@@ -105,27 +118,53 @@ pub fn packed(program: &[u8]) -> Result<Option<Vec<u8>>> {
 struct Segment {
     address: u64,
     length: u64,
-    /// Where its program header is in the file.
-    header: usize,
+    is_x86: bool,
+    /// Where in the file its program header has its length, there and in memory, and in how many bytes.
+    lengths: [usize; 2],
+    width: usize,
 }
 
 impl Segment {
     /// The segment of a program that has just this one.
     fn only(program: &[u8]) -> Option<Segment> {
-        let file = FileHeader64::<Endianness>::parse(program).ok()?;
-        let endian = file.endian().ok()?;
+        match FileKind::parse(program).ok()? {
+            FileKind::Elf32 => {
+                type Header = ProgramHeader32<Endianness>;
+                Self::read::<FileHeader32<Endianness>>(
+                    program,
+                    [offset_of!(Header, p_filesz), offset_of!(Header, p_memsz)],
+                )
+            }
+            FileKind::Elf64 => {
+                type Header = ProgramHeader64<Endianness>;
+                Self::read::<FileHeader64<Endianness>>(
+                    program,
+                    [offset_of!(Header, p_filesz), offset_of!(Header, p_memsz)],
+                )
+            }
+            _ => None,
+        }
+    }
+
+    fn read<Elf: FileHeader<Endian = Endianness>>(program: &[u8], lengths: [usize; 2]) -> Option<Segment> {
+        let file = Elf::parse(program).ok()?;
+        // Numbers in the packed form are those of this machine.
+        let endian = file.endian().ok().filter(|endian| *endian == Endianness::default())?;
         let headers = file.program_headers(endian, program).ok()?;
-        let is_loaded = |header: &ProgramHeader64<Endianness>| header.p_type(endian) == elf::PT_LOAD;
-        let mut loaded =
-            headers.iter().enumerate().filter(|(_, header)| is_loaded(header) && header.p_memsz(endian) > 0);
-        let (index, header) = loaded.next().filter(|_| loaded.next().is_none())?;
+        let is_mapped =
+            |header: &Elf::ProgramHeader| header.p_type(endian) == elf::PT_LOAD && header.p_memsz(endian).into() > 0;
+        let mut mapped = headers.iter().enumerate().filter(|(_, header)| is_mapped(header));
+        let (index, header) = mapped.next().filter(|_| mapped.next().is_none())?;
+        let place = usize::try_from(file.e_phoff(endian).into()).ok()? + index * size_of::<Elf::ProgramHeader>();
         let segment = Segment {
-            address: header.p_vaddr(endian),
-            length: header.p_filesz(endian),
-            header: file.e_phoff(endian) as usize + index * size_of::<ProgramHeader64<Endianness>>(),
+            address: header.p_vaddr(endian).into(),
+            length: header.p_filesz(endian).into(),
+            is_x86: file.e_machine(endian) == elf::EM_X86_64,
+            lengths: lengths.map(|field| place + field),
+            width: size_of::<Elf::Word>(),
         };
-        let is_whole = header.p_offset(endian) == 0
-            && header.p_memsz(endian) == segment.length
+        let is_whole = header.p_offset(endian).into() == 0
+            && header.p_memsz(endian).into() == segment.length
             && header.p_flags(endian) == elf::PF_R | elf::PF_X
             && segment.address.is_multiple_of(PAGE)
             && segment.length <= program.len() as u64;
@@ -144,11 +183,12 @@ impl Segment {
 
     /// Makes it as long as the file, in that file.
     fn set_length(&self, file: &mut [u8]) {
-        let length = (file.len() as u64).to_ne_bytes();
-        for field in
-            [offset_of!(ProgramHeader64<Endianness>, p_filesz), offset_of!(ProgramHeader64<Endianness>, p_memsz)]
-        {
-            file[self.header + field..][..length.len()].copy_from_slice(&length);
+        let length = file.len() as u64;
+        for place in self.lengths {
+            match self.width {
+                4 => file[place..][..4].copy_from_slice(&(length as u32).to_ne_bytes()),
+                _ => file[place..][..8].copy_from_slice(&length.to_ne_bytes()),
+            }
         }
     }
 }
@@ -160,7 +200,7 @@ mod tests {
     #[test]
     fn both_loaders_are_packed_to_less_than_two_thirds() {
         for loader in [LOADER, NETWORK_LOADER] {
-            let packed = packed(loader).unwrap().expect("the loader is of one segment");
+            let packed = packed(loader, STUB).unwrap().expect("the loader is of one segment");
             assert!(packed.len() * 3 < loader.len() * 2, "{} of {}", packed.len(), loader.len());
             assert_eq!(Segment::only(&packed).unwrap().length, packed.len() as u64);
         }
@@ -168,26 +208,29 @@ mod tests {
 
     #[test]
     fn a_damaged_stream_is_told_from_the_loader() {
-        let packed = packed(LOADER).unwrap().unwrap();
+        let packed = packed(LOADER, STUB).unwrap().unwrap();
         let begin = Segment::only(STUB).unwrap().length.next_multiple_of(ALIGNMENT as u64) as usize;
         let (header, stream) = packed[begin..].split_first_chunk().unwrap();
         let header = Header::parse(header);
         let mut program = vec![0; header.length as usize];
-        assert!(header.unpack(stream, &mut program).is_ok() && program == LOADER[..program.len()]);
+        assert!(header.unpack(stream, &mut program, true).is_ok() && program == LOADER[..program.len()]);
         for at in (0..stream.len() - PADDING).step_by(97) {
             let mut damaged = stream.to_vec();
             damaged[at] ^= 0x10;
-            assert!(header.unpack(&damaged, &mut program).is_err(), "byte {at}");
-            assert!(header.unpack(&damaged[..at], &mut program).is_err(), "cut off at {at}");
+            // Another way to say the same is no damage.
+            let is_refused = header.unpack(&damaged, &mut program, true).is_err();
+            assert!(is_refused || program == LOADER[..program.len()], "byte {at}");
+            assert!(header.unpack(&damaged[..at], &mut program, true).is_err(), "cut off at {at}");
         }
     }
 
     #[test]
     fn what_the_stub_cannot_unpack_stays_as_it_is() {
-        assert_eq!(packed(b"#!/bin/sh").unwrap(), None);
+        assert_eq!(packed(b"#!/bin/sh", STUB).unwrap(), None);
         // This one is made for another place, and of several segments.
-        assert_eq!(packed(&std::fs::read("/proc/self/exe").unwrap()).unwrap(), None);
+        assert_eq!(packed(&std::fs::read("/proc/self/exe").unwrap(), STUB).unwrap(), None);
+        assert_eq!(packed(LOADER, LOADER).unwrap(), None);
         // The stub itself belongs where the stub is.
-        assert_eq!(packed(STUB).unwrap(), None);
+        assert_eq!(packed(STUB, STUB).unwrap(), None);
     }
 }

@@ -45,6 +45,9 @@ pub struct Options {
     /// Take another loader, as for another architecture
     #[arg(long, value_name = "FILE")]
     loader: Option<PathBuf>,
+    /// Take another stub to unpack the loader, as for another architecture
+    #[arg(long, value_name = "FILE", requires = "loader")]
+    stub: Option<PathBuf>,
     /// Take the kernel's symbols from here instead of its image
     #[arg(long, value_name = "Module.symvers|System.map")]
     symbols: Option<PathBuf>,
@@ -87,6 +90,7 @@ impl Options {
             compress: self.compress.unwrap_or(compress),
             no_cache: self.no_cache,
             loader: self.loader.clone(),
+            stub: self.stub.clone(),
             symbols: self.symbols.clone(),
             strict: self.strict,
             force: self.force,

@@ -2,10 +2,7 @@
 //! program's beginning instead, they are the same four bytes everywhere, which pack well. The first byte is the highest,
 //! since it differs least.
 //!
-//! Only of use on x86, whose calls have a byte of their own before the four; elsewhere the program stays as it is.
-
-/// Whether programs of this machine have such calls.
-const HAS_CALLS: bool = cfg!(target_arch = "x86_64");
+//! Only of use on x86, whose calls have a byte of their own before the four; elsewhere programs stay as they are.
 
 /// Counts targets from the beginning of the program.
 pub fn to_absolute(program: &mut [u8]) {
@@ -42,7 +39,7 @@ fn each(program: &mut [u8], visit: &mut dyn FnMut(i32, &mut [u8; 4])) {
     /// `call` and `jmp` with a target of 32 bits: e8 and e9.
     const CALL: u8 = 0xe8;
     let mut at = 0;
-    while HAS_CALLS && let Some((byte, rest)) = program.get_mut(at..).and_then(<[u8]>::split_first_mut) {
+    while let Some((byte, rest)) = program.get_mut(at..).and_then(<[u8]>::split_first_mut) {
         at += 1;
         if *byte & 0xfe == CALL
             && let Some(bytes) = rest.first_chunk_mut()

@@ -1,6 +1,6 @@
 //! A program packed into a smaller one that unpacks it: what the builder writes and the stub (`src/stub.rs`) undoes.
 //!
-//! The packed program is one segment of memory, its file as a whole. Calls in it are made [absolute](branches), and the
+//! The packed program is one segment of memory, its file as a whole. On x86 calls in it are made [absolute](branches); the
 //! result is deflated. Both are a matter of bytes alone: the host runs the very code that starts the loader.
 
 pub mod branches;
@@ -10,6 +10,9 @@ use crate::table::fold;
 
 /// A [`Header`] begins at a multiple of this, behind the stub's own bytes.
 pub const ALIGNMENT: usize = 8;
+
+/// What a stub says when it cannot unpack its program; and what tells that a program is a stub.
+pub const COMPLAINT: &[u8] = b"modstrap: the packed loader is damaged, or there is no memory for it\n";
 
 /// The size of a [`Header`].
 pub const HEADER: usize = 32;
@@ -48,10 +51,12 @@ impl Header {
         bytes
     }
 
-    /// Unpacks the stream into memory of the program's size.
-    pub fn unpack(&self, padded: &[u8], program: &mut [u8]) -> Result<(), Corrupt> {
+    /// Unpacks the stream into memory of the program's size. `is_x86` says whether it is for such a machine.
+    pub fn unpack(&self, padded: &[u8], program: &mut [u8], is_x86: bool) -> Result<(), Corrupt> {
         inflate(padded, program)?;
-        branches::to_relative(program);
+        if is_x86 {
+            branches::to_relative(program);
+        }
         if fold(program) == self.checksum { Ok(()) } else { Err(Corrupt) }
     }
 }

@@ -36,7 +36,7 @@ pub fn start(program: &Program) {
     }
     // Safety: just mapped, readable, writable and zeroed, and nobody else's.
     let image = unsafe { slice::from_raw_parts_mut(at.cast::<u8>(), length) };
-    if header.unpack(stream, image).is_err() {
+    if header.unpack(stream, image, cfg!(target_arch = "x86_64")).is_err() {
         return;
     }
     let entry = image.get(ENTRY..).and_then(<[u8]>::first_chunk).map_or(0, |entry| usize::from_ne_bytes(*entry));
