@@ -19,12 +19,11 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use indicatif::ProgressBar;
 use liblzma::stream::{Action, Check, Stream};
 use modstrap::module::{Blob, PADDING};
 use modstrap_initramfs::Compress;
 use modstrap_initramfs::cache::Cache;
-use modstrap_initramfs::pack::pack;
+use modstrap_initramfs::pack::pack_contents;
 use rayon::prelude::*;
 
 /// What a boot from such a disk loads.
@@ -142,7 +141,7 @@ fn repeat(way: &str, archive: &Path) -> Result<()> {
 impl Way {
     fn pack(self, raw: &[u8]) -> Result<Vec<u8>> {
         Ok(match self {
-            Way::Ours(how) => pack(1, how, &Cache::none(), &ProgressBar::hidden(), |_| Ok(raw.to_vec()))?.bytes,
+            Way::Ours(how) => pack_contents(&[raw.to_vec()], how, &Cache::none())?.bytes,
             Way::Zstd => zstd::bulk::compress(raw, 19)?,
             Way::Xz => {
                 let encoder = Stream::new_easy_encoder(9 | EXTREME, Check::Crc32)?;

@@ -10,9 +10,10 @@ use std::fmt;
 
 use object::read::{Object, ObjectSection, ObjectSymbol, Relocation, RelocationTarget, SectionIndex, SymbolIndex};
 use object::{Architecture, File, RelocationFlags, SectionKind, elf};
+use serde::{Deserialize, Serialize};
 
 /// A request that a module may make.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ask {
     /// The name as the code has it, with the conversions of printf: `crypto-crc32c`, `nfsv%d`. Of a computed name only
     /// the beginning, which may be empty.

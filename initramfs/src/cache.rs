@@ -1,8 +1,8 @@
-//! Blobs kept between builds, since packing takes most of a build's time.
+//! Blobs kept between builds, and what was read of module trees, since both take most of a build's time.
 //!
-//! An entry is found by a checksum of the module and by how it was packed. Neither is trusted: who takes an entry out
-//! unpacks it and compares. So a cache that is damaged, written by several builds at once, or met by two modules of one
-//! checksum costs time, and nothing else; and what cannot be read or written is passed over in silence.
+//! A blob is found by the checksum of its module and by how it was packed. It is not trusted: who takes it out unpacks it
+//! and compares the checksum. So a cache that is damaged or written by several builds at once costs time, and nothing
+//! else; and what cannot be read or written is passed over in silence.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -50,22 +50,32 @@ impl Cache {
     }
 
     /// The blob of a module as far as the cache knows: to be compared with the module before it is used.
-    pub fn get(&self, module: &[u8], compress: Compress) -> Option<Vec<u8>> {
-        let path = self.path(module, compress)?;
-        let blob = fs::read(&path).ok()?;
-        // What was used last is kept longest.
-        let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
-        Some(blob)
+    pub fn get(&self, module: &Digest, compress: Compress) -> Option<Vec<u8>> {
+        self.get_file(&module.entry(compress))
     }
 
     /// Keeps the blob of a module.
-    pub fn put(&self, module: &[u8], compress: Compress, blob: &[u8]) {
-        if let (Some(directory), Some(path)) = (&self.directory, self.path(module, compress)) {
+    pub fn put(&self, module: &Digest, compress: Compress, blob: &[u8]) {
+        self.put_file(&module.entry(compress), blob);
+    }
+
+    /// The content of an entry, which may be damaged.
+    pub fn get_file(&self, name: &str) -> Option<Vec<u8>> {
+        let path = self.directory.as_ref()?.join(name);
+        let content = fs::read(&path).ok()?;
+        // What was used last is kept longest.
+        let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(content)
+    }
+
+    /// Keeps an entry.
+    pub fn put_file(&self, name: &str, content: &[u8]) {
+        if let Some(directory) = &self.directory {
             // Others see the whole of an entry or nothing of it.
             let _ = fs::create_dir_all(directory).and_then(|()| {
                 let mut file = tempfile::NamedTempFile::new_in(directory)?;
-                file.write_all(blob)?;
-                file.persist(path).map_err(io::Error::from).map(drop)
+                file.write_all(content)?;
+                file.persist(directory.join(name)).map_err(io::Error::from).map(drop)
             });
         }
     }
@@ -93,10 +103,25 @@ impl Cache {
             held -= length;
         }
     }
+}
 
-    fn path(&self, module: &[u8], compress: Compress) -> Option<PathBuf> {
-        let name = format!("{:016x}-{:x}-{compress:?}-{VERSION}", fold(module), module.len());
-        Some(self.directory.as_ref()?.join(name))
+/// What stands for a module's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Their checksum.
+    pub checksum: u64,
+    /// How many they are.
+    pub length: u64,
+}
+
+impl Digest {
+    /// That of these bytes.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest { checksum: fold(bytes), length: bytes.len() as u64 }
+    }
+
+    fn entry(&self, compress: Compress) -> String {
+        format!("{:016x}-{:x}-{compress:?}-{VERSION}", self.checksum, self.length)
     }
 }
 
@@ -104,26 +129,30 @@ impl Cache {
 mod tests {
     use super::*;
 
+    fn digest(module: &[u8]) -> Digest {
+        Digest::of(module)
+    }
+
     #[test]
     fn finds_what_was_kept_for_the_same_module_and_way_of_packing() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(&directory.path().join("made/when/needed"));
-        assert_eq!(cache.get(b"module", Compress::Best), None);
-        cache.put(b"module", Compress::Best, b"blob");
-        assert_eq!(cache.get(b"module", Compress::Best).as_deref(), Some(b"blob".as_slice()));
-        assert_eq!(cache.get(b"module", Compress::Fast), None);
-        assert_eq!(cache.get(b"Module", Compress::Best), None);
-        cache.put(b"module", Compress::Best, b"another");
-        assert_eq!(cache.get(b"module", Compress::Best).as_deref(), Some(b"another".as_slice()));
+        assert_eq!(cache.get(&digest(b"module"), Compress::Best), None);
+        cache.put(&digest(b"module"), Compress::Best, b"blob");
+        assert_eq!(cache.get(&digest(b"module"), Compress::Best).as_deref(), Some(b"blob".as_slice()));
+        assert_eq!(cache.get(&digest(b"module"), Compress::Fast), None);
+        assert_eq!(cache.get(&digest(b"Module"), Compress::Best), None);
+        cache.put(&digest(b"module"), Compress::Best, b"another");
+        assert_eq!(cache.get(&digest(b"module"), Compress::Best).as_deref(), Some(b"another".as_slice()));
     }
 
     #[test]
     fn a_cache_that_keeps_nothing_or_cannot_be_written_is_no_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for cache in [Cache::none(), Cache::at(file.path())] {
-            cache.put(b"module", Compress::Best, b"blob");
+            cache.put(&digest(b"module"), Compress::Best, b"blob");
             cache.trim();
-            assert_eq!(cache.get(b"module", Compress::Best), None);
+            assert_eq!(cache.get(&digest(b"module"), Compress::Best), None);
         }
     }
 
@@ -132,13 +161,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path());
         for (age, module) in [(30, b"old"), (20, b"mid"), (10, b"new")] {
-            cache.put(module, Compress::Fast, &[0; 100]);
+            cache.put(&digest(module), Compress::Fast, &[0; 100]);
             let time = SystemTime::now() - std::time::Duration::from_secs(age);
-            File::open(cache.path(module, Compress::Fast).unwrap()).unwrap().set_modified(time).unwrap();
+            File::open(directory.path().join(digest(module).entry(Compress::Fast)))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
         }
-        assert!(cache.get(b"old", Compress::Fast).is_some(), "and is now the one used last");
+        assert!(cache.get(&digest(b"old"), Compress::Fast).is_some(), "and is now the one used last");
         cache.trim_to(250);
-        let kept = [b"old", b"mid", b"new"].map(|module| cache.get(module, Compress::Fast).is_some());
+        let kept = [b"old", b"mid", b"new"].map(|module| cache.get(&digest(module), Compress::Fast).is_some());
         assert_eq!(kept, [true, false, true]);
     }
 
@@ -149,10 +181,10 @@ mod tests {
         let blobs: Vec<Vec<u8>> = (0..8).map(|number| vec![number; 100_000]).collect();
         std::thread::scope(|scope| {
             for blob in &blobs {
-                scope.spawn(|| (0..50).for_each(|_| cache.put(b"module", Compress::Fast, blob)));
+                scope.spawn(|| (0..50).for_each(|_| cache.put(&digest(b"module"), Compress::Fast, blob)));
             }
             for _ in 0..200 {
-                let read = cache.get(b"module", Compress::Fast);
+                let read = cache.get(&digest(b"module"), Compress::Fast);
                 assert!(read.is_none_or(|read| blobs.contains(&read)), "an entry is whole");
             }
         });

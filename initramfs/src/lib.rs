@@ -54,7 +54,7 @@ use modstrap::table::Class;
 use serde::Serialize;
 
 use crate::archive::Archive;
-use crate::cache::Cache;
+use crate::cache::{Cache, Digest};
 use crate::cause::{Cause, Causes};
 use crate::closure::Link;
 use crate::config::Config;
@@ -170,7 +170,8 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     let Inputs { loader, early, mut archive, mtime } = Inputs::read(request)?;
     let kernel = Kernel::read(&request.kernel)?.with_symbols(request.symbols.as_deref())?;
     let config = Config::read(&request.modprobe_d)?;
-    let mut tree = Tree::read(&request.modules, &kernel.release, &progress(request, "reading modules"))?;
+    let cache = if request.no_cache { Cache::none() } else { Cache::of_user() };
+    let mut tree = Tree::cached(&request.modules, &kernel.release, &cache, &progress(request, "reading modules"))?;
     let knowledge = Knowledge::built_in()?;
     tree.configure(config);
     tree.put_best_first(|module| knowledge.rank(module.into()));
@@ -180,7 +181,7 @@ pub fn build(request: &Request, output: &Path) -> Result<Summary> {
     loader.check(&archive, &tree, request.force)?;
     let loader = loader.into_file(request.compress.packs_loader(), request.stub.as_deref())?;
 
-    let blobs = pack_selection(request, &tree, &selection)?;
+    let blobs = pack_selection(request, &tree, &selection, &cache)?;
     let table = table::write(&table_input(request, &kernel, &tree, &selection, &blobs, &proof))?;
     let firmware = selection.firmware(&tree);
     let missing_firmware = firmware::add(&mut archive, request.firmware.as_deref(), &kernel.release, &firmware)?;
@@ -257,11 +258,11 @@ fn check_defaults(words: &str) -> Result<()> {
     Ok(())
 }
 
-fn pack_selection(request: &Request, tree: &Tree, selection: &Selection) -> Result<pack::Blobs> {
+fn pack_selection(request: &Request, tree: &Tree, selection: &Selection, cache: &Cache) -> Result<pack::Blobs> {
     let members: Vec<usize> = selection.members.keys().copied().collect();
+    let digests: Vec<Digest> = members.iter().map(|&index| tree.modules[index].digest()).collect();
     let progress = progress(request, "packing modules");
-    let cache = if request.no_cache { Cache::none() } else { Cache::of_user() };
-    pack::pack(members.len(), request.compress, &cache, &progress, |number| tree.content(members[number]))
+    pack::pack(&digests, request.compress, cache, &progress, |number| tree.content(members[number]))
 }
 
 /// The values of the table.

@@ -4,16 +4,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use modstrap::table::glob;
+use modstrap::table::{fold, glob};
 use object::elf;
 use object::{Object, ObjectKind, ObjectSection};
+use serde::{Deserialize, Serialize};
 
 use crate::asks::{self, Ask};
+use crate::cache::Digest;
 use crate::compression::Format;
 use crate::proof::linkage::Linkage;
 
 /// What a module file says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Module {
     /// The name the kernel knows it by, from `.gnu.linkonce.this_module`; '-' is '_'.
     pub name: String,
@@ -24,6 +26,8 @@ pub struct Module {
     pub place: Option<String>,
     /// How long it is in bytes, its signature included, when it is not compressed.
     pub size: u64,
+    /// The checksum of these bytes (`modstrap::table::fold`).
+    pub checksum: u64,
     /// The machine it is for.
     pub machine: Machine,
     /// What it cannot be loaded without.
@@ -98,6 +102,7 @@ impl Module {
             name,
             path: path.to_path_buf(),
             size: bytes.len() as u64,
+            checksum: fold(bytes),
             machine,
             depends: Vec::new(),
             soft_before: Vec::new(),
@@ -150,6 +155,7 @@ impl Module {
             name,
             path: path.to_path_buf(),
             size: 0,
+            checksum: 0,
             machine: Machine { class: 2, data: 1, machine: elf::EM_X86_64 },
             depends: texts(depends),
             soft_before: Vec::new(),
@@ -161,6 +167,11 @@ impl Module {
             vermagic: String::new(),
             linkage: Linkage::default(),
         }
+    }
+
+    /// What stands for its bytes.
+    pub fn digest(&self) -> Digest {
+        Digest { checksum: self.checksum, length: self.size }
     }
 
     /// The release of the kernel that it was built for.
@@ -205,14 +216,29 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The kind of machine that an ELF file is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// `e_ident[EI_CLASS]`: 1 for 32 bits, 2 for 64.
     class: u8,
     /// `e_ident[EI_DATA]`: 1 for little-endian, 2 for big-endian.
     data: u8,
     /// `e_machine`.
+    #[serde(with = "number")]
     machine: elf::Machine,
+}
+
+/// A machine's number, written down.
+mod number {
+    use object::elf::Machine;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(machine: &Machine, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(machine.0)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Machine, D::Error> {
+        u16::deserialize(deserializer).map(Machine)
+    }
 }
 
 impl Machine {

@@ -9,7 +9,7 @@ use modstrap::table::{fold, layout};
 use rayon::prelude::*;
 
 use crate::Compress;
-use crate::cache::Cache;
+use crate::cache::{Cache, Digest};
 use crate::filter::filter;
 
 /// The blob file, and where in it each module is.
@@ -32,22 +32,22 @@ pub struct Place {
     pub packed: usize,
 }
 
-/// Packs the modules `0..count`, whose contents `read` gives, several at a time.
+/// Packs modules, several at a time. Those that the cache has are not even read; of the others `read` gives the contents,
+/// by their numbers among the digests.
 pub fn pack(
-    count: usize,
+    modules: &[Digest],
     compress: Compress,
     cache: &Cache,
     progress: &ProgressBar,
     read: impl Fn(usize) -> Result<Vec<u8>> + Sync,
 ) -> Result<Blobs> {
-    progress.set_length(count as u64);
-    let pack_one = |index: usize| {
-        let raw = read(index)?;
-        let blob = cached_blob(&raw, compress, cache)?;
+    progress.set_length(modules.len() as u64);
+    let pack_one = |(index, module): (usize, &Digest)| {
+        let blob = cached_blob(module, compress, cache, || read(index))?;
         progress.inc(1);
-        Ok((raw.len(), blob))
+        Ok((module.length as usize, blob))
     };
-    let packed: Vec<Result<(usize, Vec<u8>)>> = (0..count).into_par_iter().map(pack_one).collect();
+    let packed: Vec<Result<(usize, Vec<u8>)>> = modules.par_iter().enumerate().map(pack_one).collect();
     cache.trim();
     let mut blobs = Blobs::default();
     for one in packed {
@@ -60,18 +60,32 @@ pub fn pack(
     Ok(blobs)
 }
 
+/// The same for modules whose contents are at hand.
+pub fn pack_contents(contents: &[Vec<u8>], compress: Compress, cache: &Cache) -> Result<Blobs> {
+    let digests: Vec<Digest> = contents.iter().map(|content| Digest::of(content)).collect();
+    pack(&digests, compress, cache, &ProgressBar::hidden(), |number| Ok(contents[number].clone()))
+}
+
 /// One module's blob: from the cache if it knows it, or packed anew.
-fn cached_blob(raw: &[u8], compress: Compress, cache: &Cache) -> Result<Vec<u8>> {
-    let is_sound = |blob: &Vec<u8>| {
+fn cached_blob(
+    module: &Digest,
+    compress: Compress,
+    cache: &Cache,
+    read: impl FnOnce() -> Result<Vec<u8>>,
+) -> Result<Vec<u8>> {
+    let unpacked = |blob: &Vec<u8>| {
         let padded = [blob, [0; PADDING].as_slice()].concat();
-        Blob::at(&padded, 0).is_some_and(|blob| unpack(&blob).is_ok_and(|unpacked| unpacked == raw))
+        unpack(&Blob::at(&padded, 0)?).ok()
     };
-    if let Some(blob) = cache.get(raw, compress).filter(is_sound) {
+    let is_sound = |blob: &Vec<u8>| unpacked(blob).is_some_and(|raw| Digest::of(&raw) == *module);
+    if let Some(blob) = cache.get(module, compress).filter(is_sound) {
         return Ok(blob);
     }
-    let blob = blob(raw, compress)?;
-    ensure!(is_sound(&blob), "a packed module does not unpack to what it was");
-    cache.put(raw, compress, &blob);
+    let raw = read()?;
+    ensure!(Digest::of(&raw) == *module, "a module has changed while the image was being built; build it again");
+    let blob = blob(&raw, compress)?;
+    ensure!(unpacked(&blob) == Some(raw), "a packed module does not unpack to what it was");
+    cache.put(module, compress, &blob);
     Ok(blob)
 }
 
@@ -148,9 +162,7 @@ mod tests {
     fn blobs_unpack_to_what_they_were_at_every_level() {
         for compress in [Compress::Best, Compress::Fast, Compress::Store, Compress::None] {
             let contents = contents();
-            let blobs =
-                pack(contents.len(), compress, &Cache::none(), &ProgressBar::hidden(), |n| Ok(contents[n].clone()))
-                    .unwrap();
+            let blobs = pack_contents(&contents, compress, &Cache::none()).unwrap();
             for (place, content) in blobs.places.iter().zip(&contents) {
                 assert_eq!(place.offset as usize % layout::BLOB_ALIGN, 0);
                 assert_eq!(&unpack(&Blob::at(&blobs.bytes, place.offset).unwrap()).unwrap(), content);
@@ -161,8 +173,7 @@ mod tests {
     #[test]
     fn what_does_not_shrink_is_stored() {
         let contents = contents();
-        let blobs =
-            pack(2, Compress::Best, &Cache::none(), &ProgressBar::hidden(), |n| Ok(contents[n].clone())).unwrap();
+        let blobs = pack_contents(&contents[..2], Compress::Best, &Cache::none()).unwrap();
         assert!(blobs.places[0].packed < blobs.places[0].raw);
         assert_eq!(blobs.places[1].packed, blobs.places[1].raw);
     }
@@ -172,18 +183,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path());
         let contents = contents();
-        let pack = || pack(contents.len(), Compress::Fast, &cache, &ProgressBar::hidden(), |n| Ok(contents[n].clone()));
+        let digest = |number: usize| Digest::of(&contents[number]);
+        let pack = || pack_contents(&contents, Compress::Fast, &cache);
         let blobs = pack().unwrap();
         // An entry that is sound, but of another module, and one that is damaged.
-        let first = cache.get(&contents[0], Compress::Fast);
-        let other = cache.get(&contents[3], Compress::Fast).unwrap();
-        cache.put(&contents[0], Compress::Fast, &other);
-        cache.put(&contents[1], Compress::Fast, b"damaged");
+        let first = cache.get(&digest(0), Compress::Fast);
+        let other = cache.get(&digest(3), Compress::Fast).unwrap();
+        cache.put(&digest(0), Compress::Fast, &other);
+        cache.put(&digest(1), Compress::Fast, b"damaged");
         assert_eq!(pack().unwrap().bytes, blobs.bytes);
-        assert_eq!(cache.get(&contents[0], Compress::Fast), first, "it was packed anew");
+        assert_eq!(cache.get(&digest(0), Compress::Fast), first, "it was packed anew");
         // What a cache has is taken: this blob unpacks as it should, and no packer of ours would have made it.
         let stored = blob(&contents[0], Compress::Store).unwrap();
-        cache.put(&contents[0], Compress::Fast, &stored);
+        cache.put(&digest(0), Compress::Fast, &stored);
         assert!(pack().unwrap().bytes.starts_with(&stored));
     }
 }

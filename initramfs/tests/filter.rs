@@ -8,7 +8,7 @@ use modstrap::module::filter::unfilter;
 use modstrap_initramfs::Compress;
 use modstrap_initramfs::cache::Cache;
 use modstrap_initramfs::filter::filter;
-use modstrap_initramfs::pack::{pack, unpack};
+use modstrap_initramfs::pack::{pack_contents, unpack};
 use object::write::{Object, Relocation, SectionId, StandardSection, Symbol, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope, elf,
@@ -197,8 +197,7 @@ fn every_module_of_every_tree_comes_back() {
         assert!(!paths.is_empty(), "{}: no modules", tree.display());
         let sizes = paths.par_iter().map(|path| {
             let module = modules::read(path);
-            let progress = indicatif::ProgressBar::hidden();
-            let blobs = pack(1, Compress::Fast, &Cache::none(), &progress, |_| Ok(module.clone())).unwrap();
+            let blobs = pack_contents(std::slice::from_ref(&module), Compress::Fast, &Cache::none()).unwrap();
             assert!(unpack(&Blob::at(&blobs.bytes, 0).unwrap()).unwrap() == module, "{}", path.display());
             let streams = filter(&module).unwrap_or_else(|| panic!("{}: no streams", path.display()));
             if OWN.is_some_and(|own| module.starts_with(own)) {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Case, Proof, subjects};
+use crate::cache::Cache;
 use crate::contents::Contents;
 use crate::kernel::Kernel;
 use crate::kernel::exports::Exports;
@@ -75,7 +76,7 @@ impl Question {
     }
 
     fn of_tree(&self, kernel: &Kernel, directory: &Path, progress: &ProgressBar) -> Result<(usize, Proof)> {
-        let tree = Tree::read(directory, &kernel.release, progress)?;
+        let tree = Tree::cached(directory, &kernel.release, &Cache::of_user(), progress)?;
         let (subjects, builtin) = (subjects::of_tree(&tree), &tree.builtin.names);
         let case = Case { kernel, cmdline: &self.cmdline, subjects, others: Vec::new(), builtin };
         let damaged = tree.unusable.iter().filter(|file| file.is_missed()).count();

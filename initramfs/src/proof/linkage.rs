@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, Result, ensure};
 use object::{Endianness, File, Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex};
 
+use serde::{Deserialize, Serialize};
+
 use super::signature::Signature;
 use crate::kernel::exports::Export;
 use crate::kernel::ksymtab::TABLES;
 
 /// A module's side of linking.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linkage {
     /// The symbols that it takes from others, in the order of its symbol table.
     pub imports: Vec<Import>,
@@ -29,11 +31,11 @@ pub struct Linkage {
     /// The size of its `struct module` in bytes.
     pub structure: u64,
     /// What no kernel would take, in words.
-    pub flaws: Vec<&'static str>,
+    pub flaws: Vec<String>,
 }
 
 /// A symbol that a module takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
     /// Its name.
     pub name: Box<str>,
@@ -62,12 +64,12 @@ impl Linkage {
     /// What kernel/module/main.c (`simplify_symbols`) would look at.
     fn read_symbols(&mut self, file: &File, versions: &HashMap<&str, u32>) -> Result<()> {
         if file.symbol_table().is_none() {
-            self.flaws.push("it has no symbol table; was it stripped?");
+            self.flaws.push("it has no symbol table; was it stripped?".into());
         }
         for symbol in file.symbols() {
             let name = symbol.name().context("its symbol names are damaged")?;
             if symbol.is_common() && !name.starts_with("__gnu_lto") {
-                self.flaws.push("it has common symbols; it must be compiled with -fno-common");
+                self.flaws.push("it has common symbols; it must be compiled with -fno-common".into());
             }
             if symbol.is_undefined() && !is_left_alone(file, name) {
                 let name = own_name(file, name);

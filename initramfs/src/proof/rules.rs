@@ -80,7 +80,7 @@ impl<'a> Rules<'a> {
         let subject = &self.case.subjects[index];
         let module = subject.module;
         let mut kinds: Vec<Kind> = self.signature(module).into_iter().collect();
-        kinds.extend(module.linkage.flaws.iter().map(|reason| Kind::Flaw { reason: reason.to_string() }));
+        kinds.extend(module.linkage.flaws.iter().cloned().map(|reason| Kind::Flaw { reason }));
         kinds.extend(self.machine(module));
         kinds.extend(self.identity(index, module));
         kinds.extend(self.vermagic(module));
@@ -101,7 +101,7 @@ impl<'a> Rules<'a> {
         }
         match &module.linkage.signature {
             Signature::Sound(_) => None,
-            Signature::Broken(reason) => Some(Kind::BrokenSignature { reason: reason.to_string() }),
+            Signature::Broken(reason) => Some(Kind::BrokenSignature { reason: reason.clone() }),
             // Unless it is known that the kernel looks, a missing signature is nothing to talk about.
             Signature::None if self.case.kernel.config.is_none() && self.policy.enforces_signatures.is_none() => None,
             Signature::None => Some(Kind::Unsigned { enforced_by: self.policy.enforces_signatures.clone() }),

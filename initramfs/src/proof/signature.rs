@@ -8,6 +8,7 @@ use cms::cert::x509::der::{Decode, Encode};
 use cms::content_info::ContentInfo;
 use cms::signed_data::SignedData;
 use const_oid::db::{DB, rfc5911::ID_SIGNED_DATA};
+use serde::{Deserialize, Serialize};
 
 /// The last bytes of a signed module.
 const MARK: &[u8] = b"~Module signature appended~\n";
@@ -30,7 +31,7 @@ mod field {
 const PKCS7: u8 = 2;
 
 /// What a module's signature looks like.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signature {
     /// There is none.
     #[default]
@@ -38,7 +39,7 @@ pub enum Signature {
     /// One that the kernel would go on to verify, and its digest's name, such as `sha256`.
     Sound(String),
     /// One that the kernel refuses whatever it enforces, and why.
-    Broken(&'static str),
+    Broken(String),
 }
 
 impl Signature {
@@ -46,7 +47,7 @@ impl Signature {
     pub fn of(bytes: &[u8]) -> Signature {
         match bytes.strip_suffix(MARK) {
             None => Signature::None,
-            Some(signed) => Self::parse(signed).unwrap_or_else(Signature::Broken),
+            Some(signed) => Self::parse(signed).unwrap_or_else(|reason| Signature::Broken(reason.into())),
         }
     }
 

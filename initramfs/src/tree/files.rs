@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::records::Stamp;
 use super::{is_module, plain_path};
 use crate::module::{Module, normal, place};
 use crate::proof::{Finding, Kind};
@@ -75,11 +76,18 @@ impl Unusable {
     }
 }
 
+/// A module file.
+pub(super) struct File {
+    /// Below the tree's directory.
+    pub(super) path: PathBuf,
+    pub(super) stamp: Stamp,
+}
+
 /// The module files of a tree.
 #[derive(Default)]
 pub(super) struct Files {
-    /// Below the tree's directory, sorted; each file once, by whichever path comes first.
-    pub(super) found: Vec<PathBuf>,
+    /// Sorted; each file once, by whichever path comes first.
+    pub(super) found: Vec<File>,
     /// What is no regular file.
     pub(super) others: Vec<Unusable>,
     seen: HashSet<PathBuf>,
@@ -112,14 +120,14 @@ impl Files {
     }
 
     fn add(&mut self, path: &Path, below: &Path, metadata: Option<&Metadata>) {
-        let other = match (metadata.map(Metadata::file_type), path.canonicalize()) {
-            (Some(kind), Ok(canonical)) if kind.is_file() => {
+        let other = match (metadata, path.canonicalize()) {
+            (Some(metadata), Ok(canonical)) if metadata.is_file() => {
                 if self.seen.insert(canonical) {
-                    self.found.push(below.to_path_buf());
+                    self.found.push(File { path: below.to_path_buf(), stamp: Stamp::of(metadata) });
                 }
                 return;
             }
-            (Some(kind), Ok(_)) => kind_of(kind),
+            (Some(metadata), Ok(_)) => kind_of(metadata.file_type()),
             _ => "a link to nothing",
         };
         self.others.push(Unusable::new(below.to_path_buf(), Why::NoFile(other)));

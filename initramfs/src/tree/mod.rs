@@ -1,6 +1,7 @@
 //! A kernel's module tree as a distribution ships it: found, walked, read, and put in order.
 
 mod files;
+mod records;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -10,10 +11,12 @@ use indicatif::ProgressBar;
 use rayon::iter::Either;
 use rayon::prelude::*;
 
-use self::files::Files;
+use self::files::{File, Files};
 pub use self::files::{Unusable, Why};
+use self::records::{Records, Stamp};
 use crate::aliases::Aliases;
 use crate::builtin::{Builtin, read_if_present};
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::module::{Module, normal, read_file};
 use crate::search::Search;
@@ -99,6 +102,11 @@ const SUFFIXES: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 impl Tree {
     /// Finds the tree of the kernel `release` at or below `directory` and reads it, counting files in `progress`.
     pub fn read(directory: &Path, release: &str, progress: &ProgressBar) -> Result<Tree> {
+        Self::cached(directory, release, &Cache::none(), progress)
+    }
+
+    /// The same; of files that are what they were, what the cache has of them is taken.
+    pub fn cached(directory: &Path, release: &str, cache: &Cache, progress: &ProgressBar) -> Result<Tree> {
         let location = locate(directory, release)?;
         let search = match &location.root {
             Some(root) => Search::of_system(root, release)?,
@@ -108,14 +116,29 @@ impl Tree {
         let mut files = Files::default();
         files.walk(&directory, Path::new(""), &mut Vec::new())?;
         progress.set_length(files.found.len() as u64);
-        let read = |path: &PathBuf| {
+        let mut records = Records::load(cache, &directory);
+        let (mut all, mut new) = (Vec::new(), Vec::new());
+        for file in &files.found {
+            match records.take(&file.path, &file.stamp) {
+                Some(module) => all.push((file.stamp, module)),
+                None => new.push(file),
+            }
+        }
+        progress.inc(all.len() as u64);
+        let read = |File { path, stamp }: &File| {
             let module = read_file(&directory.join(path)).and_then(|bytes| Module::parse(path, &bytes));
             progress.inc(1);
-            module.map_err(|error| Unusable::new(path.clone(), Why::Damaged(format!("{error:#}"))))
+            let module = module.map_err(|error| Unusable::new(path.clone(), Why::Damaged(format!("{error:#}"))));
+            module.map(|module| (*stamp, module))
         };
-        let (damaged, all): (Vec<Unusable>, Vec<Module>) =
-            files.found.par_iter().partition_map(|path| Either::from(read(path)));
-        let (mut modules, duplicates) = decide(all, &search);
+        let (damaged, new): (Vec<Unusable>, Vec<(Stamp, Module)>) =
+            new.par_iter().partition_map(|file| Either::from(read(file)));
+        let is_news = !new.is_empty();
+        all.extend(new);
+        if is_news {
+            Records::save(cache, &directory, all.iter().map(|(stamp, module)| (stamp, module)));
+        }
+        let (mut modules, duplicates) = decide(all.into_iter().map(|(_, module)| module), &search);
         sort(&mut modules, &directory)?;
         let mut unusable = files.others;
         unusable.extend(damaged.into_iter().map(|file| file.beside(&modules, &search)));
@@ -330,7 +353,7 @@ fn is_module(path: &Path) -> bool {
 }
 
 /// Keeps one module of each name.
-fn decide(all: Vec<Module>, search: &Search) -> (Vec<Module>, Vec<Duplicate>) {
+fn decide(all: impl Iterator<Item = Module>, search: &Search) -> (Vec<Module>, Vec<Duplicate>) {
     let mut by_name: BTreeMap<String, Vec<Module>> = BTreeMap::new();
     for module in all {
         by_name.entry(module.name.clone()).or_default().push(module);
