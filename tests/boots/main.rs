@@ -14,8 +14,10 @@ mod image;
 mod inside;
 mod log;
 mod nbd;
+mod neighbour;
 mod network;
 mod nfs;
+mod nfsd;
 mod nvme;
 mod orders;
 mod overlay;
@@ -53,7 +55,7 @@ fn networked() -> Result<&'static Image> {
 }
 
 /// The network cards that QEMU has, disks, and what may lie behind either.
-const NETWORKED: [&str; 16] = [
+const NETWORKED: [&str; 20] = [
     "virtio_net",
     "e1000",
     "e1000e",
@@ -70,6 +72,10 @@ const NETWORKED: [&str; 16] = [
     "nfsv4",
     "nbd",
     "nvme_tcp",
+    "9p",
+    "9pnet_fd",
+    "8021q",
+    "overlay",
 ];
 
 /// An older kernel for virtual machines, with plain modules, some drivers built in, and virtio's PCI driver a module.
