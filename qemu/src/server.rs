@@ -3,18 +3,21 @@
 //! well or badly.
 
 mod dhcp;
+mod diod;
 mod ganesha;
 mod nbd;
+pub mod nfsd;
 mod peer;
 
 pub use dhcp::{Behaviour, Dhcp};
+pub use diod::Diod;
 pub use ganesha::{Export, Ganesha};
 pub use nbd::{NbdServer, Played, QemuNbd};
 pub use peer::{Handler, Peer};
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -24,7 +27,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::kernels;
 use crate::process::{Process, watched};
-use crate::tool::find_program;
+use crate::tool::{Tool, find_program};
 
 /// Serves directories by virtiofs (https://virtio-fs.gitlab.io).
 const VIRTIOFSD: &str = "virtiofsd";
@@ -35,6 +38,9 @@ const LIBRARIES: [&str; 2] = ["/usr/libexec", "/usr/lib"];
 
 /// How long a server has to open its socket.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it has to listen at its port of TCP.
+const START: Duration = Duration::from_secs(30);
 
 /// A server to start.
 #[derive(Debug)]
@@ -133,4 +139,25 @@ impl Running {
 /// A port that nobody has at the moment.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Waits until a server listens at its port of TCP. One that does not start has said why in its log.
+fn await_port(child: &mut Process, port: u16, log: &Path) -> Result<()> {
+    let limit = Instant::now() + START;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if child.try_wait()?.is_some() || Instant::now() > limit {
+            bail!("a server does not start: {}", fs::read_to_string(log).unwrap_or_default());
+        }
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// The program of a tool that `qemu/setup` unpacked into this directory of the cache's tools, or the machine's own; and
+/// the directory of libraries that the former needs.
+fn unpacked(directory: &str, tool: Tool) -> Result<(PathBuf, PathBuf)> {
+    let directory = kernels::cache()?.join("tools").join(directory);
+    let program = directory.join("sbin").join(tool.program);
+    let program = if program.is_file() { program } else { tool.find()? };
+    Ok((program, directory.join("lib")))
 }

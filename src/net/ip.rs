@@ -91,16 +91,20 @@ impl<'a> Wish<'a> {
         let mut wish = Wish::default();
         // Another link is the one that the boot loader used, as PXELINUX tells, with the type of the address before it.
         let mut is_passed_over = false;
+        // A virtual link has the hardware address of the one below, and a name already.
+        let mut is_virtual = false;
         for word in cmdline.words() {
             let Some(value) = word.value else { continue };
             let pair = split_once(value, b':');
             match (word.key, pair) {
                 (b"BOOTIF", _) => is_passed_over = !is_hardware(value.get(3..).unwrap_or_default(), hardware),
                 (b"ifname", Some((new, address))) if is_hardware(address, hardware) => wish.name = Some(new),
-                (b"vlan", Some((vlan, below))) if below == name => wish.vlan = Some(vlan),
+                (b"vlan", Some((vlan, _))) if vlan == name => is_virtual = true,
+                (b"vlan", Some((vlan, below))) if below == wish.name.unwrap_or(name) => wish.vlan = Some(vlan),
                 _ => {}
             }
         }
+        wish.name = wish.name.filter(|_| !is_virtual);
         let name = wish.name.unwrap_or(name);
         each(cmdline, None, &mut |number, ip| {
             let is_for_any = ip.device.is_empty() && !is_passed_over && wish.vlan.is_none() && wish.word.is_none();
@@ -339,6 +343,9 @@ mod tests {
         assert_eq!(named, (Some(0), Some("lan0".into()), None));
         let carrier = wish("vlan=vlan5:eth0 ip=vlan5:dhcp", "eth0");
         assert_eq!(carrier, (None, None, Some("vlan5".into())));
+        let words = "ifname=lan0:52:54:00:12:34:01 vlan=vlan5:lan0 ip=vlan5:dhcp";
+        assert_eq!(wish(words, "eth0"), (None, Some("lan0".into()), Some("vlan5".into())));
+        assert_eq!(wish(words, "vlan5"), (Some(0), None, None));
         assert_eq!([vlan_number(b"vlan0005"), vlan_number(b"eth0.7"), vlan_number(b"x")], [5, 7, 0]);
     }
 }

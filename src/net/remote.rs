@@ -118,6 +118,7 @@ fn server(text: &[u8]) -> Option<(Address, &[u8])> {
 }
 
 /// The number that an option has among those of a list, the last of several.
+#[inline(never)]
 pub fn option(options: &[u8], name: &[u8]) -> Option<u64> {
     split(options, b',').filter_map(|option| parse_number(option.strip_prefix(name)?)).last()
 }

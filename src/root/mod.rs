@@ -4,6 +4,8 @@ mod finder;
 pub mod mount;
 #[cfg(feature = "network")]
 mod nfs;
+#[cfg(feature = "network")]
+mod nine_p;
 pub mod overlay;
 mod pace;
 pub mod partition;

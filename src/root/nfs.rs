@@ -205,12 +205,8 @@ fn await_server(
     let mut newest = version;
     server.wait(cmdline, modules, log, &mut |machine| {
         let mut answer = [0; rpc::ANSWER];
-        match machine.ask(&server.address, server.port, &rpc::null(rpc::NFS, version), &mut answer) {
-            Ok(_) => newest = rpc::newest(&answer, version).ok_or(Errno::PROTO)?,
-            // The record of a machine tells nothing of servers.
-            Err(Errno::NOSYS) => {}
-            Err(errno) => return Err(errno),
-        }
+        machine.ask(&server.address, server.port, &rpc::null(rpc::NFS, version), &mut answer)?;
+        newest = rpc::newest(&answer, version).ok_or(Errno::PROTO)?;
         Ok(())
     })?;
     Ok(newest)

@@ -57,11 +57,7 @@ pub fn attach(
         Kind::Nbd { .. } => (b"nbd", b"NBD"),
         Kind::Nvme { .. } => (b"nvme_tcp", b"NVMe"),
     };
-    match modules.load_named(module, log) {
-        Answer::Loaded => {}
-        Answer::Failed => return Err(log.fail_as(Problem::ProtocolModule, text, module, None)),
-        Answer::Nobody => return Err(log.fail_as(Problem::NoProtocol, text, module, None)),
-    }
+    load(module, text, modules, log)?;
     let server = Server { address: remote.server, port: remote.port, protocol };
     let (mut words, mut attached) = (Line::new(), Err((Problem::NoServer, None)));
     server.wait(cmdline, modules, log, &mut |machine| {
@@ -73,4 +69,14 @@ pub fn attach(
         Ok(())
     })?;
     attached.map_err(|(problem, errno)| log.fail_as(problem, text, words.as_bytes(), errno))
+}
+
+/// Loads the module that speaks with the server of this name.
+#[inline(never)]
+pub fn load(module: &[u8], name: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
+    match modules.load_named(module, log) {
+        Answer::Loaded => Ok(()),
+        Answer::Failed => Err(log.fail_as(Problem::ProtocolModule, name, module, None)),
+        Answer::Nobody => Err(log.fail_as(Problem::NoProtocol, name, module, None)),
+    }
 }

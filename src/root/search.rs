@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::mount;
 use super::spec::RootSpec;
 #[cfg(feature = "network")]
-use super::{nfs, remote};
+use super::{nfs, nine_p, remote};
 use crate::cmdline::CommandLine;
 use crate::device::Reach;
 use crate::failure::{self, Failure, Problem};
@@ -16,6 +16,7 @@ use crate::net::lease::text;
 #[cfg(feature = "network")]
 use crate::net::remote::Remote;
 use crate::report::{Level, Log};
+use crate::text::split;
 
 /// A search that goes on until the root is mounted.
 pub struct Search<'a> {
@@ -29,7 +30,7 @@ pub struct Search<'a> {
 impl<'a> Search<'a> {
     /// A search for this root; a failure where the loader cannot search for such a one.
     pub fn new(spec: RootSpec<'a>, cmdline: &'a CommandLine<'a>, log: &mut Log) -> Result<Self, Failure> {
-        if spec.is_remote() && !cfg!(feature = "network") {
+        if is_remote(&spec, cmdline) && !cfg!(feature = "network") {
             return Err(log.fail(Problem::NoNetwork, cmdline.root.unwrap_or_default()));
         }
         Ok(Search { spec, cmdline, reach: reach(&spec, cmdline), refusal: None, has_network: false })
@@ -60,6 +61,9 @@ impl<'a> Search<'a> {
                 }
                 RootSpec::Nfs { location, only_v4 } => {
                     return nfs::mount(location, only_v4, self.cmdline, &lease, modules, log).map(|()| true);
+                }
+                RootSpec::Share { tag, .. } if is_remote(&self.spec, self.cmdline) => {
+                    return nine_p::mount(tag, self.cmdline, modules, log).map(|()| true);
                 }
                 _ => {}
             }
@@ -98,11 +102,19 @@ impl<'a> Search<'a> {
 fn reach(spec: &RootSpec, cmdline: &CommandLine) -> Reach {
     if !cfg!(feature = "network") {
         Reach::Machine
-    } else if spec.is_remote() || cmdline.last(b"netroot").is_some() {
+    } else if is_remote(spec, cmdline) || cmdline.last(b"netroot").is_some() {
         Reach::Network
     } else if cmdline.last(b"rd.neednet").is_some_and(|value| value != b"0") {
         Reach::Both
     } else {
         Reach::Machine
     }
+}
+
+/// Whether the root is on another machine, and a network is needed to reach it. That a server has a root of 9p, only the
+/// options of its mount tell.
+#[inline(never)]
+fn is_remote(spec: &RootSpec, cmdline: &CommandLine) -> bool {
+    let is_nine_p = matches!(spec, RootSpec::Share { kind: b"9p", .. });
+    spec.is_remote() || is_nine_p && split(cmdline.root_flags, b',').any(|word| word == b"trans=tcp")
 }

@@ -96,7 +96,7 @@ impl<'a> RootSpec<'a> {
         }
     }
 
-    /// Whether it is on another machine, and a network is needed to reach it.
+    /// Whether it is on another machine, by its form alone.
     pub fn is_remote(&self) -> bool {
         matches!(self, RootSpec::Nfs { .. } | RootSpec::Remote(_))
     }

@@ -15,8 +15,10 @@ mod inside;
 mod log;
 mod minimal;
 mod nbd;
+mod neighbour;
 mod network;
 mod nfs;
+mod nfsd;
 mod nvme;
 mod orders;
 mod overlay;
@@ -54,7 +56,7 @@ fn networked() -> Result<&'static Image> {
 }
 
 /// The network cards that QEMU has, disks, and what may lie behind either.
-const NETWORKED: [&str; 16] = [
+const NETWORKED: [&str; 20] = [
     "virtio_net",
     "e1000",
     "e1000e",
@@ -71,6 +73,10 @@ const NETWORKED: [&str; 16] = [
     "nfsv4",
     "nbd",
     "nvme_tcp",
+    "9p",
+    "9pnet_fd",
+    "8021q",
+    "overlay",
 ];
 
 /// An older kernel for virtual machines, with plain modules, some drivers built in, and virtio's PCI driver a module.

@@ -16,6 +16,10 @@ boots! {
     a_server_that_forgets_beside_an_honest_one: beside(Behaviour::Forgetful);
     a_server_whose_packets_are_damaged_beside_an_honest_one: beside(Behaviour::Garbled);
     a_third_of_all_packets_is_lost: lossy();
+    two_honest_servers: two_servers();
+    a_server_behind_a_relay: behind_a_relay();
+    a_virtual_link: virtual_link();
+    a_link_without_a_cable: without_carrier();
     a_router_advertises_a_network: router();
     an_ipv6_address_from_the_command_line: static_v6();
     several_links_for_several_words: two_links();
@@ -108,6 +112,51 @@ fn beside(behaviour: Behaviour) -> Result<()> {
         Dhcp { behaviour, server: [192, 168, 77, 66].into(), client: [192, 168, 77, 99].into(), ..Dhcp::default() };
     let finished = with_servers("ip=dhcp", vec![other, Dhcp::default()])?;
     has(&finished, "network", &["IPV4ADDR='192.168.77.20'"]);
+    Ok(())
+}
+
+/// The first that offers is taken, and the second learns so from the request.
+fn two_servers() -> Result<()> {
+    let second = Dhcp { server: [192, 168, 77, 2].into(), client: [192, 168, 77, 30].into(), ..Dhcp::default() };
+    let asked = second.asked.clone();
+    let finished = with_servers("ip=dhcp", vec![Dhcp::default(), second])?;
+    has(&finished, "network", &["IPV4ADDR='192.168.77.20'"]);
+    let asked = asked.lock().map(|asked| asked.clone()).unwrap_or_default();
+    finished.expect(asked == [1, 3], format!("the second server heard {asked:?}, not a discovery and a request"));
+    Ok(())
+}
+
+/// The relay's own address is neither the server's nor the gateway.
+fn behind_a_relay() -> Result<()> {
+    let server = Dhcp { relay: Some([192, 168, 77, 250].into()), server: [172, 16, 9, 9].into(), ..Dhcp::default() };
+    let finished = with_servers("ip=dhcp", vec![server])?;
+    finished.says("eth0: 192.168.77.20/24 by 172.16.9.9, gateway 192.168.77.1");
+    has(&finished, "routes", &["default via 192.168.77.1 dev eth0"]);
+    Ok(())
+}
+
+/// The server is on the virtual link alone.
+fn virtual_link() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let peer = Peer::start(Dhcp::serve_tagged(5, vec![Dhcp::default()]))?;
+    let words = "ifname=lan0:52:54:00:12:34:01 vlan=vlan5:lan0 ip=vlan5:dhcp";
+    let finished = boot(&scratch, words)?.nic(peer.nic(Model::VirtioNet)).run()?;
+    has(&finished, "network", &["DEVICE='vlan5'", "IPV4ADDR='192.168.77.20'"]);
+    let report = has(&finished, "addresses", &["vlan5    inet 192.168.77.20/24"]);
+    let is_on_lan0 = |line: &String| line.contains("lan0    inet 1");
+    finished.expect(!report.section("addresses")?.iter().any(is_on_lan0), "the link below has an address");
+    Ok(())
+}
+
+/// QEMU's monitor pulls the cable before the machine starts.
+fn without_carrier() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let commands = scratch.file("set_link net1 off\n")?;
+    let boot = boot(&scratch, "ip=dhcp rootwait=2")?.nic(Nic::user(Model::VirtioNet)).argument("-chardev");
+    let boot = boot.argument(format!("file,id=commands,path=/dev/null,input-path={}", commands.display()));
+    let finished = boot.argument("-mon").argument("commands").run()?;
+    finished.gave_up("no network link has a carrier (see above)");
+    finished.says("seen: eth0 52:54:00:12:34:01: no carrier");
     Ok(())
 }
 

@@ -1,18 +1,13 @@
 //! A root on a disk that a server lends by NVMe over TCP. The server is the kernel's own, in a second guest.
 
-use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
-
 use anyhow::Result;
-use modstrap_initramfs::Hardware;
-use modstrap_qemu::kernels;
-use modstrap_qemu::{Background, Bus, FileSystem, Finished, Model, Nic, Recipe};
+use modstrap_qemu::{Bus, FileSystem, Finished, Model, Nic, Recipe};
 use modstrap_tests::scratch::add_program;
 use modstrap_tests::verdict::loaded_with;
-use modstrap_tests::{Image, Scratch, Verdict, boots};
+use modstrap_tests::{Scratch, Verdict, boots};
 
-use crate::{Shared, built_once, networked};
+use crate::neighbour::{self, Neighbour};
+use crate::networked;
 
 const UUID: &str = "6f8b5a3c-2d1e-4f70-9b8a-7c6d5e4f3a2b";
 
@@ -30,42 +25,15 @@ boots! {
     nobody_there: no_server();
 }
 
-/// The image of the guest that serves.
-fn target() -> Result<&'static Image> {
-    static IMAGE: Shared = OnceLock::new();
-    built_once(&IMAGE, || {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let hardware = directory.join("nvmet.hardware");
-        std::fs::write(&hardware, "virtio_net\nvirtio_blk\next4\nnvmet_tcp\n")?;
-        let adjust = |request: &mut modstrap_initramfs::Request| request.hardware = Hardware::Names(hardware);
-        Image::build(&kernels::find("6.12", "amd64")?, directory.join("nvmet.img"), adjust)
-    })
-}
-
-/// Serves the tests' root to whoever is on the wire.
-fn serve(scratch: &Scratch, wire: &Path) -> Result<Background> {
-    let tree = scratch.tree()?;
-    target()?.install(&tree)?;
-    add_program(&tree, "sbin/serve", include_bytes!("nvmet.init"))?;
-    let boot = target()?
-        .boot()
-        .nic(Nic::joined(Model::VirtioNet, wire, true))
-        .drive(scratch.drive(&Recipe::new(FileSystem::Ext4).from(&tree), Bus::VirtioBlk)?)
-        .drive(scratch.drive(&Recipe::new(FileSystem::Ext4).uuid(UUID), Bus::VirtioBlk)?)
-        .append("root=/dev/vda init=/sbin/serve rd.neednet=1 ip=10.9.0.1:::255.255.255.0::eth0:off cryptomgr.notests");
-    Ok(boot.timeout(Duration::from_secs(150)).background())
-}
-
-/// Boots a guest beside one that serves.
+/// Boots a guest beside one that lends the tests' root to whoever is on the wire.
 fn boot(words: &str) -> Result<Finished> {
     let scratch = Scratch::new()?;
-    let wire = scratch.path();
-    let server = serve(&scratch, &wire)?;
-    let boot = networked()?.boot().nic(Nic::joined(Model::VirtioNet, &wire, false));
-    let finished = boot.append("ip=10.9.0.2:::255.255.255.0::eth0:off").append(words.replace("{uuid}", UUID)).run()?;
-    let served = server.end()?;
-    finished.expect(served.console.contains("nvmet_tcp: enabling port"), format!("no server:\n{}", served.tail()));
-    Ok(finished)
+    let tree = scratch.tree()?;
+    neighbour::image()?.install(&tree)?;
+    add_program(&tree, "sbin/serve", include_bytes!("nvmet.init"))?;
+    let lent = scratch.drive(&Recipe::new(FileSystem::Ext4).uuid(UUID), Bus::VirtioBlk)?;
+    let words = format!("ip=10.9.0.2:::255.255.255.0::eth0:off {}", words.replace("{uuid}", UUID));
+    Neighbour { tree: &tree, drives: vec![lent], words: "" }.serve(&scratch, "nvmet_tcp: enabling port", &words)
 }
 
 fn reaches(words: &str) -> Result<()> {

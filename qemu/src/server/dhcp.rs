@@ -30,6 +30,8 @@ pub struct Dhcp {
     pub server: Ipv4Addr,
     /// The address that it gives.
     pub client: Ipv4Addr,
+    /// The relay between it and the client, which puts itself and its circuit (RFC 3046) into each answer.
+    pub relay: Option<Ipv4Addr>,
     /// `siaddr`.
     pub next_server: Ipv4Addr,
     /// Options beside the message's kind and the server's identity.
@@ -48,6 +50,7 @@ impl Default for Dhcp {
             behaviour: Behaviour::Honest,
             server: Ipv4Addr::new(192, 168, 77, 1),
             client: Ipv4Addr::new(192, 168, 77, 20),
+            relay: None,
             next_server: Ipv4Addr::UNSPECIFIED,
             options: vec![(1, vec![255, 255, 255, 0]), (3, vec![192, 168, 77, 1]), (51, vec![0, 0, 14, 16])],
             overloaded: Vec::new(),
@@ -72,6 +75,20 @@ impl Dhcp {
     pub fn serve(servers: Vec<Dhcp>) -> Handler {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         Box::new(move |frame| servers.iter().filter_map(|server| server.answer(frame, &mut random)).collect())
+    }
+
+    /// The same on a virtual wire of this number (IEEE 802.1Q): frames without its tag are not for them.
+    pub fn serve_tagged(number: u16, servers: Vec<Dhcp>) -> Handler {
+        let mut untagged = Self::serve(servers);
+        let [high, low] = number.to_be_bytes();
+        let tag = [0x81, 0, high, low];
+        Box::new(move |frame| match frame.get(12..16) {
+            Some(found) if found == tag => {
+                let answers = untagged(&[&frame[..12], &frame[16..]].concat()).into_iter();
+                answers.map(|answer| [&answer[..12], &tag, &answer[12..]].concat()).collect()
+            }
+            _ => Vec::new(),
+        })
     }
 
     fn answer(&self, frame: &[u8], random: &mut u64) -> Option<Vec<u8>> {
@@ -121,6 +138,11 @@ impl Dhcp {
             message[108..108 + overloaded.len()].copy_from_slice(&overloaded);
         }
         options.extend(self.options.iter().cloned());
+        if let Some(relay) = self.relay {
+            message[3] = 1;
+            message[24..28].copy_from_slice(&relay.octets());
+            options.push((82, b"\x01\x04port\x02\x03mac".to_vec()));
+        }
         message.extend(encode(&options));
         message.push(255);
         message.resize(message.len().max(300), 0);
@@ -131,7 +153,7 @@ impl Dhcp {
         let length = |more: usize| u16::try_from(message.len() + more).unwrap_or(u16::MAX).to_be_bytes();
         let mut header = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         header[2..4].copy_from_slice(&length(28));
-        header[12..16].copy_from_slice(&self.server.octets());
+        header[12..16].copy_from_slice(&self.relay.unwrap_or(self.server).octets());
         header[16..20].copy_from_slice(&self.client.octets());
         let words = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
         let sum = words.sum::<u32>();

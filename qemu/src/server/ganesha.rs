@@ -1,24 +1,18 @@
 //! nfs-ganesha, an NFS server in user space: each on a port of its own, with its own exports, as an ordinary process.
 
 use std::fs::{self, File};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::free_port;
+use super::{await_port, free_port};
 use crate::kernels;
 use crate::process::{Process, watched};
 use crate::tool::Tool;
 
 const GANESHA: Tool = Tool::new("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs");
-
-/// How long it may take to start.
-const START: Duration = Duration::from_secs(30);
 
 /// A directory that is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +56,7 @@ impl Export {
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Ganesha {
-    child: Process,
+    _child: Process,
     port: u16,
     _files: TempDir,
 }
@@ -84,26 +78,14 @@ impl Ganesha {
         }
         let output = File::create(files.path().join("output"))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let child = Process::start(&mut command, &program)?;
-        let mut server = Self { child, port, _files: files };
-        server.await_start(&log)?;
-        Ok(server)
+        let mut child = Process::start(&mut command, &program)?;
+        await_port(&mut child, port, &log)?;
+        Ok(Self { _child: child, port, _files: files })
     }
 
     /// Its port of TCP.
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    fn await_start(&mut self, log: &Path) -> Result<()> {
-        let limit = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            if self.child.try_wait()?.is_some() || Instant::now() > limit {
-                bail!("nfs-ganesha does not start: {}", fs::read_to_string(log).unwrap_or_default());
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
     }
 }
 

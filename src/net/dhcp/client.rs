@@ -81,6 +81,9 @@ pub struct Client {
     protocol: Protocol,
     id: u32,
     begun: u64,
+    /// For how many seconds there was no address when the last discovery was sent. Its request says the same, so that
+    /// relays hand both to the same servers (RFC 2131, 3.1).
+    seconds: u16,
     due: u64,
     pause: u64,
     /// The offer that is being taken.
@@ -101,6 +104,7 @@ impl Client {
             protocol,
             id,
             begun: now,
+            seconds: 0,
             due: now,
             pause: PAUSE,
             offer: None,
@@ -132,8 +136,10 @@ impl Client {
         self.due = now + self.pause + spread;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.counts.sent = self.counts.sent.saturating_add(1);
-        let seconds = now.saturating_sub(self.begun) / 1000;
-        let mut message = Sent::new(self.id, seconds.min(u16::MAX.into()) as u16, &self.hardware);
+        if self.offer.is_none() {
+            self.seconds = (now.saturating_sub(self.begun) / 1000).min(u16::MAX.into()) as u16;
+        }
+        let mut message = Sent::new(self.id, self.seconds, &self.hardware);
         if self.protocol != Protocol::Bootp {
             let kind = if self.offer.is_some() { Kind::Request } else { Kind::Discover };
             message.option(option::KIND, &[kind as u8]);

@@ -131,6 +131,22 @@ fn what_was_sent_is_sent_again_with_growing_pauses() {
 }
 
 #[test]
+fn a_request_says_the_seconds_of_its_discovery() {
+    let mut client = client(Protocol::Any);
+    let seconds = |packet: &[u8]| u16::from_be_bytes([packet[36], packet[37]]);
+    let mut last = 0;
+    for now in 1000..9000 {
+        last = sent(&mut client, now).map_or(last, |(_, _, packet)| seconds(&packet));
+    }
+    assert!((5..=7).contains(&last), "{last}");
+    take(&mut client, &Reply::new(OFFER, 1).packet(), 9000);
+    for now in 9000..11_000 {
+        let request = sent(&mut client, now);
+        assert!(request.is_none_or(|(kind, _, packet)| kind == 3 && seconds(&packet) == last));
+    }
+}
+
+#[test]
 fn only_the_server_of_the_offer_grants_it() {
     let mut client = client(Protocol::Any);
     sent(&mut client, 1000);

@@ -1,0 +1,43 @@
+//! A root on a server of 9p over TCP: its address is the root's tag, and the options of the mount say `trans=tcp`, as the
+//! kernel has it (Documentation/filesystems/9p.rst).
+
+use super::mount::{self, NINE_P};
+use super::remote;
+use super::server::Server;
+use crate::cmdline::CommandLine;
+use crate::failure::{Failure, Problem};
+use crate::file::Path;
+use crate::machine::Machine;
+use crate::module::Modules;
+use crate::net::Address;
+use crate::net::remote::option;
+use crate::report::Log;
+use crate::text::split_once;
+
+/// The port of 9p.
+const PORT: u16 = 564;
+
+/// What a client says first, `Tversion`: its length and kind, no tag, the longest message, and the protocol.
+const HELLO: &[u8; 21] = b"\x15\0\0\0\x64\xff\xff\0\x20\0\0\x08\09P2000.L";
+
+/// Mounts what this server has, once it answers.
+#[inline(never)]
+pub fn mount(
+    address: &[u8],
+    cmdline: &CommandLine,
+    modules: &mut Modules<impl Machine>,
+    log: &mut Log,
+) -> Result<(), Failure> {
+    let Some(server) = Address::parse(address) else { return Err(log.fail(Problem::ServerName, address)) };
+    remote::load(b"9pnet_fd", address, modules, log)?;
+    let port = option(cmdline.root_flags, b"port=").and_then(|port| u16::try_from(port).ok()).unwrap_or(PORT);
+    let server = Server { address: server, port, protocol: b"9p" };
+    server.wait(cmdline, modules, log, &mut |machine| {
+        machine.ask(&server.address, server.port, HELLO, &mut [0; HELLO.len()]).map(drop)
+    })?;
+    // What a share of the host needs is good here too, but for the transport, which stands first.
+    let (_, needed) = split_once(NINE_P.to_bytes(), b',').unwrap_or_default();
+    let (flags, options) = mount::options(cmdline, needed, cmdline.root_flags);
+    let source = Path::of(&[server.address.text().as_bytes()]);
+    mount::with_options(&source, b"9p", flags, &options, modules, log)
+}
