@@ -70,7 +70,8 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
     let first = Stage::first(&spec, search.reach(), modules.machine().has_device_tree());
     let mut pace = Pace::begin(first, cmdline.patience);
     while !search.mount(modules, log)? {
-        if !pace.load_driver(modules, log) {
+        if !pace.load_drivers(modules, log) {
+            modules.load_expected(log);
             let pause = pace.next(modules.machine().now(), root, log);
             let Some(pause) = pause else { return Err(search.missing(root, modules, log)) };
             modules.machine_mut().wait(pause);

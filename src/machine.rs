@@ -15,7 +15,7 @@ use crate::device::{self, Disk, Events};
 #[cfg(feature = "network")]
 use crate::failure::Problem;
 use crate::file::{self, Path};
-use crate::module::{Blob, Corrupt};
+use crate::module::{Blob, Corrupt, Parameters, Worker};
 #[cfg(feature = "network")]
 use crate::net::remote::Remote;
 #[cfg(feature = "network")]
@@ -88,6 +88,16 @@ pub trait Machine {
 
     /// Hands the module whose blob begins at `blob` to the kernel.
     fn insert(&mut self, name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal>;
+
+    /// Whether it has several processors, for workers beside this process.
+    fn is_parallel(&self) -> bool {
+        false
+    }
+
+    /// Sets a worker on the module whose blob begins at `blob`.
+    fn work_on(&self, _blob: u64, _parameters: &Parameters) -> Option<Worker> {
+        None
+    }
 
     /// Calls `visit` with each line that the kernel has logged since the last insertion began, which was refused with
     /// `errno`. If that speaks of a policy, settings follow: whether modules are switched off (0 or 1), and the names of
@@ -231,6 +241,15 @@ impl Machine for Running<'_> {
         let image = Image::of(self.blobs, blob)?;
         self.pass_log();
         init_module(&image, parameters).map_err(Refusal::Kernel)
+    }
+
+    fn is_parallel(&self) -> bool {
+        // `0` alone, or a list of ranges like `0-3`.
+        file::read(c"/sys/devices/system/cpu/online", &mut [0; 8]).len() > 2
+    }
+
+    fn work_on(&self, blob: u64, parameters: &Parameters) -> Option<Worker> {
+        Worker::start(|| Image::of(self.blobs, blob).ok(), |image| init_module(&image, parameters.as_c_str()).is_ok())
     }
 
     #[inline(never)]

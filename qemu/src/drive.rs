@@ -93,6 +93,7 @@ pub struct Drive {
     format: String,
     read_only: bool,
     snapshot: bool,
+    throttle: Option<u64>,
     properties: Vec<(String, String)>,
 }
 
@@ -106,6 +107,7 @@ impl Drive {
             format: "raw".into(),
             read_only: false,
             snapshot: true,
+            throttle: None,
             properties: Vec::new(),
         }
     }
@@ -135,6 +137,13 @@ impl Drive {
     #[must_use]
     pub fn format(mut self, format: impl Into<String>) -> Self {
         self.format = format.into();
+        self
+    }
+
+    /// Lets so many bytes pass in a second, and no more.
+    #[must_use]
+    pub fn throttle(mut self, bytes_per_second: u64) -> Self {
+        self.throttle = Some(bytes_per_second);
         self
     }
 
@@ -174,8 +183,9 @@ impl Drive {
 
     fn backend(&self, number: usize) -> String {
         let switch = |on| if on { "on" } else { "off" };
+        let throttle = self.throttle.map(|limit| format!("throttling.bps-total={limit},")).unwrap_or_default();
         format!(
-            "if=none,id=drive{number},format={},read-only={},snapshot={},cache=unsafe,file={}",
+            "if=none,id=drive{number},format={},read-only={},snapshot={},cache=unsafe,{throttle}file={}",
             self.format,
             switch(self.read_only),
             // A read-only image needs no copy of what the guest changes.

@@ -75,6 +75,8 @@ pub struct CommandLine<'a> {
     pub on_fail: OnFail,
     /// `modstrap.anykernel`: the table may belong to another kernel.
     pub any_kernel: bool,
+    /// `modstrap.serial`: modules are loaded one by one.
+    pub serial: bool,
     /// A word that is read here, or that looks as if it were, but has no meaning: one of them, the last.
     pub odd: Option<&'a [u8]>,
     /// `module_blacklist=`, the kernel's own (kernel/module/main.c, `blacklisted`).
@@ -87,7 +89,8 @@ pub struct CommandLine<'a> {
 
 /// The words that are read, each at the place of its number in [`CommandLine::take`].
 const WORDS: &[u8] = b"root\0rootfstype\0rootflags\0ro\0rw\0rootwait\0rootdelay\0init\0module_blacklist\0\
-    modstrap.onfail\0modstrap.anykernel\0modstrap.mask\0modstrap.init\0modstrap.overlay\0modstrap.load";
+    modstrap.onfail\0modstrap.anykernel\0modstrap.mask\0modstrap.init\0modstrap.overlay\0modstrap.load\0\
+    modstrap.serial";
 
 /// What words of our own begin with.
 const OURS: &[u8] = b"modstrap.";
@@ -108,6 +111,7 @@ impl<'a> CommandLine<'a> {
             overlay: None,
             on_fail: OnFail::Panic,
             any_kernel: false,
+            serial: false,
             odd: None,
             module_blacklist: b"",
             masks: false,
@@ -200,12 +204,13 @@ impl<'a> CommandLine<'a> {
                 Some(end) => self.on_fail = end,
                 None => self.odd = Some(word.text),
             },
-            (Some(12..), _) if !cfg!(feature = "overlay") => self.odd = Some(word.text),
+            (Some(12..=14), _) if !cfg!(feature = "overlay") => self.odd = Some(word.text),
             (Some(10), value) => self.any_kernel = value != Some(b"0"),
             (Some(11), Some(_)) => self.masks = true,
             (Some(12), Some(value)) => self.image_init = Some(value),
             (Some(13), Some(value)) => self.overlay = Some(value),
             (Some(14), Some(_)) => self.loads = true,
+            (Some(15), value) => self.serial = value != Some(b"0"),
             (None, _) if !word.key.starts_with(OURS) => {}
             _ => self.odd = Some(word.text),
         }

@@ -104,15 +104,16 @@ impl Stage {
 }
 
 /// Loads the first of the modules that devices ask for and the stage admits, by step, then in the order of sysfs paths,
-/// then in the table's; unless its step is not `due` yet. Whether it did.
+/// then in the table's; unless its step is not `due` yet. Whether there are others of that step, if it did.
 pub fn load_next_driver(
     stage: &Stage,
     due: impl FnOnce(Step) -> bool,
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
-) -> bool {
+) -> Option<bool> {
     let table = modules.table();
     let mut path = Path::new();
+    let mut has_others = false;
     let mut first: Option<(Step, ModuleId)> = None;
     modules.machine().undriven(&mut |device, modalias| {
         table.lookup(modalias, &mut |module| {
@@ -120,17 +121,20 @@ pub fn load_next_driver(
             let order = |(step, other): (Step, ModuleId)| {
                 (record.step.cmp(&step)).then_with(|| device.cmp(path.as_bytes())).then_with(|| module.cmp(&other))
             };
-            let is_first = first.map_or(Ordering::Less, order) == Ordering::Less;
-            if is_first && stage.admits(&record) && modules.is_wanted(module) {
-                first = Some((record.step, module));
-                path = Path::of(&[device]);
+            let is_later = first.is_some_and(|(step, other)| record.step > step || module == other);
+            if !is_later && stage.admits(&record) && modules.is_wanted(module) {
+                has_others = first.is_some_and(|(step, _)| step == record.step);
+                if first.map_or(Ordering::Less, order) == Ordering::Less {
+                    first = Some((record.step, module));
+                    path = Path::of(&[device]);
+                }
             }
         });
     });
-    let Some((_, module)) = first.filter(|(step, _)| due(*step)) else { return false };
+    let (_, module) = first.filter(|(step, _)| due(*step))?;
     modules.machine_mut().explain(module, Why::Device(path.as_bytes()));
     modules.load(module, log);
-    true
+    Some(has_others)
 }
 
 /// A device that no driver has taken, nor will.

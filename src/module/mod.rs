@@ -4,20 +4,23 @@ mod codec;
 pub mod filter;
 pub mod inflate;
 mod refusal;
+mod worker;
 
 use heapless::Vec;
 use rustix::io::Errno;
 
 use crate::cmdline::CommandLine;
+use crate::file::Path;
 use crate::machine::{Machine, Presence, Refusal, Why};
 use crate::report::{Level, Line, Log, push_sentence};
 use crate::sys::{now, sleep};
-use crate::table::{Link, MAX_MODULES, ModuleId, Name, Table, glob};
+use crate::table::{Class, Disks, Link, Links, MAX_MODULES, Module, ModuleId, Name, Table, glob};
 use crate::text::Text;
 
 pub use codec::Blob;
 pub use inflate::{Corrupt, PADDING};
 use refusal::push_refusal;
+pub use worker::Worker;
 
 /// The parameters of one module; the kernel's own limit for a whole command line is 2 to 4 KiB.
 pub type Parameters = Text<2048>;
@@ -37,6 +40,9 @@ const LONG_PATIENCE: u64 = 25_000;
 
 /// How long, in milliseconds, between two looks.
 const PAUSE: u64 = 20;
+
+/// How many workers there are beside this process: each has a module in memory, and orders of loading are narrow.
+const WORKERS: usize = 3;
 
 /// How deep choices may lead to further choices.
 const NESTING: u8 = 8;
@@ -116,6 +122,12 @@ pub struct Modules<'a, M> {
     knows_processor: bool,
     loaded: u32,
     failed: Vec<Failed, FAILURES>,
+    /// The type of the root's file system, where it is known and was not loaded yet.
+    expected: Option<&'a [u8]>,
+    /// Whether there are processors for them.
+    is_parallel: bool,
+    /// The modules that workers have in hand.
+    ahead: Vec<(ModuleId, Worker), WORKERS>,
 }
 
 impl<'a, M: Machine> Modules<'a, M> {
@@ -125,12 +137,16 @@ impl<'a, M: Machine> Modules<'a, M> {
         Modules {
             table,
             cmdline,
+            expected: cmdline.root_type.filter(|kinds| *kinds != b"auto" && !kinds.contains(&b',')),
+            // A request of the kernel is quick, and claims what it loads for its own process.
+            is_parallel: loading == Loading::Boot && !cmdline.serial && machine.is_parallel(),
             machine,
             loading,
             states: [State::Untried; MAX_MODULES],
             knows_processor: false,
             loaded: 0,
             failed: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
@@ -205,6 +221,23 @@ impl<'a, M: Machine> Modules<'a, M> {
         answer
     }
 
+    /// Loads the module of a file system, if it is one. Where that failed there is no use in mounting: the kernel would ask
+    /// for the same module once more.
+    pub fn load_file_system(&mut self, kind: &[u8], log: &mut Log) -> Answer {
+        let alias = Path::of(&[b"fs-", kind]);
+        match self.load_named(alias.as_bytes(), log) {
+            Answer::Nobody => self.load_named(kind, log),
+            answer => answer,
+        }
+    }
+
+    /// Loads the module of the root's file system, where `rootfstype=` tells, while devices come.
+    pub fn load_expected(&mut self, log: &mut Log) {
+        if let Some(kind) = self.expected.take() {
+            self.load_file_system(kind, log);
+        }
+    }
+
     /// Sorts out, once, the modules that are for processors of other kinds.
     fn see_processor(&mut self) {
         if core::mem::replace(&mut self.knows_processor, true) {
@@ -245,7 +278,8 @@ impl<'a, M: Machine> Modules<'a, M> {
             return self.refuse(module, Cause::Masked, soft, log);
         }
         let mut missing = None;
-        for link in self.table.closure(module) {
+        let mut links = self.table.closure(module);
+        while let Some(link) = links.next() {
             let (member, soft) = match link {
                 Link::Choice(alias) if missing.is_none() => {
                     self.load_answers(alias, Some(module), depth, log);
@@ -258,6 +292,9 @@ impl<'a, M: Machine> Modules<'a, M> {
                 (State::Untried | State::Unsuited, None) => {
                     if member != module {
                         self.machine.explain(member, if soft { Why::Soft(module) } else { Why::Dependency(module) });
+                    }
+                    if self.has_workers() {
+                        self.work_ahead(links.clone());
                     }
                     if let Err(cause) = self.insert(member, log) {
                         self.refuse(member, cause, soft, log);
@@ -273,10 +310,100 @@ impl<'a, M: Machine> Modules<'a, M> {
                 missing = missing.or(Some(member));
             }
         }
+        // What came too early for a dependency that failed is there all the same.
+        while self.has_workers()
+            && let Some((member, worker)) = self.ahead.pop()
+        {
+            if worker.end() {
+                self.say_loaded(member, log);
+            }
+        }
         // Whatever the table says, a module is asked for once.
         if self.state(module) == State::Untried {
             self.set_state(module, State::Failed);
         }
+    }
+
+    /// Whether there may be workers.
+    fn has_workers(&self) -> bool {
+        cfg!(feature = "parallel") && self.is_parallel
+    }
+
+    /// Sets workers on the modules whose turn comes next, up to a choice, which waits for what is before it. They decode,
+    /// and those that make no devices go on as soon as what they need is there. All others wait for their turn: what
+    /// devices are called follows from the order of their drivers.
+    #[inline(never)]
+    fn work_ahead(&mut self, links: Links<'a>) {
+        for link in links {
+            let Link::Module { module, .. } = link else { return };
+            if self.state(module) != State::Untried {
+                continue;
+            }
+            if !self.ahead.iter().any(|(other, _)| *other == module) {
+                if self.is_masked(module) || self.ahead.is_full() {
+                    return;
+                }
+                let parameters = self.parameters(module);
+                // What may not be loaded as it is, its turn will tell.
+                if parameters.is_cut() {
+                    return;
+                }
+                let Some(worker) = self.machine.work_on(self.table.module(module).blob, &parameters) else { return };
+                let _ = self.ahead.push((module, worker));
+            }
+            if self.makes_nothing(module) && self.has_all_for(module) {
+                self.ahead.iter().filter(|(other, _)| *other == module).for_each(|(_, worker)| worker.go());
+            }
+        }
+    }
+
+    /// Whether all is there that is to be loaded before a module.
+    fn has_all_for(&self, module: ModuleId) -> bool {
+        for link in self.table.closure(module) {
+            match link {
+                Link::Module { module: other, .. } if other == module => break,
+                Link::Module { module: other, .. } if self.state(other) != State::Loaded => return false,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// Whether a module makes no devices by itself.
+    fn makes_nothing(&self, module: ModuleId) -> bool {
+        matches!(self.table.module(module).class, Class::Fs | Class::Library)
+    }
+
+    /// What a module is loaded with.
+    fn parameters(&self, module: ModuleId) -> Parameters {
+        let mut parameters = parameters(self.table, self.cmdline, module);
+        if self.has_workers() && self.makes_nothing(module) {
+            // Else the kernel keeps whoever loads it until all probing is done, of any device (kernel/module/main.c,
+            // `do_init_module`).
+            push_parameter(&mut parameters, &[b"async_probe"]);
+        }
+        parameters
+    }
+
+    /// Whether a worker has inserted a module whose turn has come. While it looks for disks, the root's file system is
+    /// loaded.
+    fn is_inserted_beside(&mut self, module: ModuleId, parameters: &Parameters, log: &mut Log) -> bool {
+        if !self.has_workers() {
+            return false;
+        }
+        let Module { disks, blob, .. } = self.table.module(module);
+        let finds_disks = disks != Disks::default() && self.expected.is_some();
+        let worker = match self.ahead.iter().position(|(other, _)| *other == module) {
+            Some(place) => Some(self.ahead.swap_remove(place).1),
+            None if finds_disks => self.machine.work_on(blob, parameters),
+            None => None,
+        };
+        let Some(worker) = worker else { return false };
+        worker.go();
+        if finds_disks {
+            self.load_expected(log);
+        }
+        worker.end()
     }
 
     fn is_masked(&self, module: ModuleId) -> bool {
@@ -290,7 +417,7 @@ impl<'a, M: Machine> Modules<'a, M> {
             return Err(Cause::Masked);
         }
         let name = self.table.name(id);
-        let parameters = parameters(self.table, self.cmdline, id);
+        let parameters = self.parameters(id);
         if parameters.is_cut() {
             return Err(Cause::Parameters);
         }
@@ -304,15 +431,12 @@ impl<'a, M: Machine> Modules<'a, M> {
                 }
             }
         }
+        if self.is_inserted_beside(id, &parameters, log) {
+            self.say_loaded(id, log);
+            return Ok(());
+        }
         match self.machine.insert(name.as_bytes(), self.table.module(id).blob, parameters.as_c_str()) {
-            Ok(()) => {
-                self.loaded += 1;
-                let (reason, request): (&[u8], &[u8]) = match self.loading {
-                    Loading::Boot => (b"", b""),
-                    Loading::Request(request) => (b", as the kernel asks for ", request),
-                };
-                log.say(Level::Info, &[b"loaded ", name.as_bytes(), reason, request]);
-            }
+            Ok(()) => self.say_loaded(id, log),
             // A module whose own start returned this is not there; one whose load was interrupted may be by now.
             Err(Refusal::Kernel(Errno::EXIST | Errno::INTR))
                 if self.machine.presence(name.as_bytes()) == Presence::Live => {}
@@ -320,6 +444,17 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
         self.set_state(id, State::Loaded);
         Ok(())
+    }
+
+    /// Says that this boot, or this request, has loaded a module.
+    fn say_loaded(&mut self, id: ModuleId, log: &mut Log) {
+        self.set_state(id, State::Loaded);
+        self.loaded += 1;
+        let (reason, request): (&[u8], &[u8]) = match self.loading {
+            Loading::Boot => (b"", b""),
+            Loading::Request(request) => (b", as the kernel asks for ", request),
+        };
+        log.say(Level::Info, &[b"loaded ", self.table.name(id).as_bytes(), reason, request]);
     }
 
     /// What the kernel has of a module once whoever may be loading it is done, or there is no hope of that. One that is

@@ -95,7 +95,7 @@ pub fn with_options(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
-    if load_module(kind, modules, log) == Answer::Failed {
+    if modules.load_file_system(kind, log) == Answer::Failed {
         return Err(log.fail_as(Problem::FileSystemModule, source.as_bytes(), kind, None));
     }
     if let Err(errno) = mount_or_read_only(source.as_c_str(), kind, flags, options, modules.machine_mut(), log) {
@@ -118,7 +118,7 @@ pub fn share(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Errno> {
-    if load_module(kind, modules, log) == Answer::Failed {
+    if modules.load_file_system(kind, log) == Answer::Failed {
         return Err(Errno::NODEV);
     }
     let needed = if kind == b"9p" { NINE_P.to_bytes() } else { b"" };
@@ -137,16 +137,6 @@ pub fn say_mounted(source: &[u8], kind: &[u8], modules: &Modules<impl Machine>, 
     line.push_number(modules.loaded().into());
     line.push(b" modules loaded");
     log.say(Level::Info, &[line.as_bytes()]);
-}
-
-/// Loads the module of a file system, if it is one. Where that failed there is no use in mounting: the kernel would ask
-/// for the same module once more.
-pub fn load_module(kind: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> Answer {
-    let alias = Path::of(&[b"fs-", kind]);
-    match modules.load_named(alias.as_bytes(), log) {
-        Answer::Nobody => modules.load_named(kind, log),
-        answer => answer,
-    }
 }
 
 /// A file system that refuses to be written is mounted read-only, as the kernel does with its root.

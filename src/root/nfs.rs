@@ -157,7 +157,7 @@ pub fn mount(
         return Err(log.fail(Problem::NoServerAddress, root));
     }
     let source = place.source(lease);
-    if mount::load_module(b"nfs", modules, log) == Answer::Failed {
+    if modules.load_file_system(b"nfs", log) == Answer::Failed {
         return Err(log.fail_as(Problem::FileSystemModule, source.as_bytes(), b"nfs", None));
     }
     let named = place.version();

@@ -22,15 +22,16 @@ impl Pace {
         Pace { stage: first, settled: 0, patience, wait: None }
     }
 
-    /// Loads the next driver, if there is one and it may be loaded by now: it may bring devices at once, or by and by.
-    /// Whether there was.
-    pub fn load_driver(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
+    /// Loads the drivers of the next step that has any, if they may be loaded by now: they may bring devices at once, or by
+    /// and by. All of the step, so that it is no matter of time which are loaded. Whether there was any.
+    pub fn load_drivers(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
         let (last, now) = (self.stage.last(), modules.machine().now());
-        let was_there = load_next_driver(&last, |step| self.reaches(step, now), modules, log);
-        if was_there {
+        let (mut was_any, mut is_more) = (false, true);
+        while is_more && let Some(others) = load_next_driver(&last, |step| self.reaches(step, now), modules, log) {
             self.settled = modules.machine().now() + self.stage.settling();
+            (was_any, is_more) = (true, others);
         }
-        was_there
+        was_any
     }
 
     /// Whether a driver of this step may be loaded by now. When all that was loaded has had its time, the search goes on to

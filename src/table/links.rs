@@ -19,7 +19,8 @@ pub enum Link<'a> {
 }
 
 /// The links of a module's plan or, for a boot, of its closure.
-pub(super) struct Links<'a> {
+#[derive(Clone)]
+pub struct Links<'a> {
     own: ModuleId,
     links: &'a [u8],
     left: u16,

@@ -14,8 +14,7 @@ mod path;
 
 use index::Index;
 use layout::{Section, module};
-pub use links::Link;
-use links::Links;
+pub use links::{Link, Links};
 pub use nature::{Class, Disks, Step};
 pub use path::Path;
 
@@ -164,7 +163,7 @@ impl<'a> Table<'a> {
     }
 
     /// What a boot loads for a module, in order: what it depends on first, then itself, then what is loaded after.
-    pub fn closure(&self, id: ModuleId) -> impl Iterator<Item = Link<'a>> + use<'a> {
+    pub fn closure(&self, id: ModuleId) -> Links<'a> {
         Links::new(self, id, true)
     }
 

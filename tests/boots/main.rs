@@ -7,6 +7,7 @@
 mod buses;
 mod cloud;
 mod command_line;
+mod cpus;
 mod failures;
 mod forms;
 mod hotplug;

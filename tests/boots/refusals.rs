@@ -30,6 +30,7 @@ boots! {
     a_module_that_is_no_elf_file: changed(
         |module| module[0] = 0, "",
         "it is damaged, or no module for this machine: Invalid ELF header magic: != \\x7fELF (errno 8)");
+    a_worker_that_is_refused_changes_no_word: worker();
     a_module_for_another_machine: changed(
         |module| module[18] = 0xb7, "",
         "it is damaged, or no module for this machine: Invalid architecture in ELF header: 183 (errno 8)");
@@ -129,6 +130,20 @@ fn unchanged(words: &str, sentence: &str) -> Result<()> {
     let finished = boot(&scratch, plain()?, Bus::VirtioBlk, words)?;
     finished.gave_up("root=LABEL=root did not appear");
     says_of(&finished, DRIVER, sentence)
+}
+
+/// With several processors a worker gets the module first.
+fn worker() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let image = with_unsigned(&scratch, plain()?, "mbcache", |module| module[0] = 0)?;
+    let drive = scratch.drive(&Recipe::new(Ext4), Bus::VirtioBlk)?;
+    let finished = image.boot().processors(4).drive(drive).append("root=/dev/vda").run()?;
+    finished.gave_up("cannot mount /dev/vda: the module of ext4 did not load (see above)");
+    finished.says(
+        "module mbcache: it is damaged, or no module for this machine: Invalid ELF header magic: != \\x7fELF (errno 8)",
+    );
+    finished.says("module ext4: it needs mbcache, which did not load");
+    Ok(())
 }
 
 fn forged() -> Result<()> {

@@ -7,6 +7,7 @@
 
 mod image;
 mod measure;
+pub mod repeat;
 mod table;
 
 use std::path::PathBuf;

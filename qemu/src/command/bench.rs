@@ -11,6 +11,8 @@ use modstrap_qemu::Bus;
 use modstrap_qemu::bench::{Bench, Row, table};
 use modstrap_qemu::kernels::{self, Kernel};
 
+use super::repeat;
+
 /// What stands before and behind the table in README.md.
 const BEGIN: &str = "<!-- modstrap-qemu bench --readme -->\n";
 const END: &str = "<!-- end of the benchmark -->";
@@ -35,10 +37,15 @@ pub struct Arguments {
     /// Put the table into the README.md of the working directory
     #[arg(long)]
     readme: bool,
+    #[command(flatten)]
+    repeat: repeat::Words,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let kernel = arguments.kernel()?;
+    if arguments.repeat.times.is_some() {
+        return arguments.repeat.run(&kernel, arguments.compress, &arguments.bus, arguments.json.as_deref());
+    }
     eprintln!("counting boots of {}", kernel.release);
     let bench = Bench::new(kernel, arguments.compress, arguments.memory)?;
     let mut rows = Vec::new();

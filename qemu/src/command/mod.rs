@@ -4,4 +4,5 @@ pub mod bench;
 pub mod boot;
 pub mod demo;
 pub mod disk;
+mod repeat;
 pub mod tree;

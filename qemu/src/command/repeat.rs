@@ -1,0 +1,72 @@
+//! `modstrap-qemu bench --repeat`: one boot many times, and whether all came to the same.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use modstrap_initramfs::{Compress, Request};
+use modstrap_qemu::bench::repeat::{repeat, table};
+use modstrap_qemu::kernels::Kernel;
+use modstrap_qemu::{Boot, Bus, Drive, FileSystem, Recipe, image};
+
+/// The UUID that the root is looked for by.
+const UUID: &str = "6d6f6473-7472-6170-8000-000000000003";
+
+#[derive(Args, Debug)]
+pub struct Words {
+    /// Boot the image for any machine so many times instead, in real time: fails unless all boots come to the same
+    #[arg(long = "repeat", value_name = "N", conflicts_with_all = ["memory", "readme"])]
+    pub times: Option<usize>,
+    /// Virtual processors of these boots
+    #[arg(long, value_name = "N", default_value = "4", requires = "times")]
+    smp: u32,
+    /// Words for the kernel command line of these boots, after `root=UUID=...`
+    #[arg(long, value_name = "WORDS", default_value = "", requires = "times")]
+    append: String,
+    /// The most that the disk of these boots reads in a second, in bytes
+    #[arg(long, value_name = "BYTES", requires = "times")]
+    throttle: Option<u64>,
+}
+
+impl Words {
+    /// Boots from a disk on each bus in turn.
+    pub fn run(&self, kernel: &Kernel, compress: Compress, buses: &[Bus], json: Option<&Path>) -> Result<ExitCode> {
+        let work = tempfile::Builder::new().prefix("modstrap-bench-").tempdir()?;
+        let (image, disk) = (work.path().join("initramfs.img"), work.path().join("disk.img"));
+        let request = Request {
+            kernel: kernel.image.clone(),
+            modules: kernel.modules.clone(),
+            compress,
+            progress: true,
+            ..Request::default()
+        };
+        image::build(&request, &image)?;
+        Recipe::new(FileSystem::Ext4).uuid(UUID).write(&disk)?;
+        let (mut all, mut is_same) = (Vec::new(), true);
+        for bus in buses {
+            let mut drive = Drive::new(&disk, *bus);
+            if let Some(limit) = self.throttle {
+                drive = drive.throttle(limit);
+            }
+            let boot = Boot::new(&kernel.image, &image)
+                .drive(drive)
+                .processors(self.smp)
+                .append(format!("root=UUID={UUID} {}", self.append));
+            let runs = repeat(&boot, self.times.unwrap_or_default(), |run| {
+                eprintln!("{}, {} modules, {} ms", run.found.root, run.found.modules.len(), run.to_root.unwrap_or(0));
+                if let Some(console) = &run.console {
+                    eprintln!("another outcome, or none that is good ({}): {:?}", console.display(), run.found.odd);
+                }
+            })?;
+            print!("{}", table(&runs));
+            is_same &= runs.iter().all(|run| run.console.is_none());
+            all.extend(runs);
+        }
+        if let Some(path) = json {
+            let text = serde_json::to_vec_pretty(&all)?;
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
