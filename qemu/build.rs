@@ -6,5 +6,5 @@ include!("../initramfs/build/program.rs");
 fn main() {
     println!("cargo::rerun-if-changed=../initramfs/build/program.rs");
     embed("modstrap-guest", "guest", &[], "guest", &["qemu/guest"]);
-    embed("modstrap", "floor", &[], "floor", &["qemu/floor.rs"]);
+    embed("modstrap", "floor", &[], "floor", &["qemu/floor.rs", "qemu/floor"]);
 }

@@ -240,12 +240,14 @@ struct Closing<'a> {
     selection: &'a mut Selection,
     /// What is still to be added, the nearest to the user's wish first: so chains of causes are short.
     open: VecDeque<(usize, Cause)>,
+    /// The digest of which a boot loads a better provider before a file system's driver.
+    digest: Option<String>,
 }
 
 impl<'a> Closing<'a> {
     fn new(tree: &'a Tree, knowledge: &'a Knowledge, how: How, selection: &'a mut Selection) -> Self {
         let graph = Graph::new(tree, knowledge);
-        Closing { tree, knowledge, graph, how, selection, open: VecDeque::new() }
+        Closing { tree, knowledge, graph, how, selection, open: VecDeque::new(), digest: None }
     }
 
     /// Adds `wanted` and what answers to the `askers` among the parts of the kernel, and so on until nothing is missing.
@@ -267,7 +269,20 @@ impl<'a> Closing<'a> {
                 Ok(()) => {}
             }
         }
+        self.put_digest_first();
         Ok(())
+    }
+
+    /// The driver of a file system follows that of a disk: where it gets a better provider of the digest, the disk's may as
+    /// well have the use of it.
+    fn put_digest_first(&mut self) {
+        let Some(digest) = self.digest.take().map(Link::Choice) else { return };
+        let members = self.selection.members.values_mut();
+        for member in members.filter(|member| member.nature.class == Class::Block) {
+            if !member.closure.contains(&digest) {
+                member.closure.insert(0, digest.clone());
+            }
+        }
     }
 
     fn add(&mut self, index: usize, cause: Cause) -> Result<()> {
@@ -282,6 +297,9 @@ impl<'a> Closing<'a> {
         let (plan, mut closure) = (self.graph.plan(index)?, self.graph.closure(index)?);
         let of = || module.name.clone();
         if let Some(Digest { alias, providers }) = self.digest(index) {
+            if nature.class == Class::Fs {
+                self.digest = Some(alias.clone());
+            }
             closure.insert(0, Link::Choice(alias));
             self.open.extend(providers.into_iter().map(|provider| (provider, Cause::Digest(of()))));
         }

@@ -79,7 +79,7 @@ impl Bus {
     }
 
     /// The name on the command line.
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }

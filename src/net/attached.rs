@@ -72,7 +72,8 @@ fn await_namespace(nqn: &[u8], namespace: Option<u64>) -> Result<Disk, Trouble> 
     const PAUSE: u64 = 10;
     let end = now() + NAMESPACE;
     loop {
-        match nvme::disk(nqn, namespace) {
+        // The kernel shows it a moment before it can be opened.
+        match nvme::disk(nqn, namespace).filter(Disk::is_readable) {
             Some(disk) => return Ok(disk),
             None if now() < end => sleep(PAUSE),
             None => return Err(Problem::NvmeNamespace.into()),

@@ -22,7 +22,7 @@ pub use map::{Buffer, FileMap};
 pub use packet::PacketSocket;
 pub use program::{Arguments, Program, base_name, become_program, c_str, console, exit, fork, output};
 pub use signal::interrupt_every;
-pub use time::{now, sleep, timespec};
+pub use time::{clock, now, sleep, timespec};
 
 /// The numbers of the system calls made here, different on each architecture.
 struct Numbers {

@@ -1,19 +1,24 @@
 //! The benchmark: what boots cost, in instructions.
 //!
 //! QEMU counts them (`-icount`): one is a nanosecond of the guest's time, so the kernel's own log tells them, to a
-//! thousand, and the same boot comes to the same figures within some thousandths whatever the host is doing. A REP
-//! instruction counts once for each round, one with wide registers or for cryptography once; caches and memory cost
-//! nothing. All boots have the same kernel, disk, command line and init, which is [the floor](FLOOR)'s other half.
+//! thousand. A REP instruction counts once for each round, one with wide registers or for cryptography once; caches and
+//! memory cost nothing. While the processor waits the time goes on as the host's does (`sleep=on`; else it would leap to
+//! the next timer, by seconds where the host is slow with a disk): of several boots the one that cost least counts. All
+//! boots have the same kernel, disk, command line and init, which is [the floor](FLOOR)'s other half.
 
 mod image;
 mod measure;
+mod peers;
 pub mod repeat;
+mod size;
+mod subject;
 mod table;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
-use modstrap_initramfs::{Compress, Hardware};
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use modstrap_initramfs::Compress;
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -21,8 +26,9 @@ use crate::drive::Bus;
 use crate::kernels::Kernel;
 use crate::{FileSystem, Recipe, Table};
 
-pub use measure::Figures;
-pub use table::table;
+pub use measure::{Figures, Split};
+pub use size::Size;
+use subject::{Case, Images, Subject};
 
 /// The floor, and the init of all roots: qemu/floor.rs.
 pub(crate) static FLOOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/floor"));
@@ -35,10 +41,21 @@ const UUID: &str = "6d6f6473-7472-6170-8000-000000000002";
 pub struct Bench {
     kernel: Kernel,
     compress: Compress,
+    /// How often each boots.
+    boots: u32,
     /// Whether to find the least memory of each.
     with_memory: bool,
     work: TempDir,
     disk: PathBuf,
+}
+
+/// All that was measured.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// What boots cost.
+    pub rows: Vec<Row>,
+    /// What images for any machine measure.
+    pub sizes: Vec<Size>,
 }
 
 /// One line of the benchmark.
@@ -50,13 +67,17 @@ pub struct Row {
     pub bus: String,
     /// How `root=` named it.
     pub root: &'static str,
-    /// The image's size in bytes.
-    pub image_bytes: u64,
+    /// The image's size in bytes, if it could be made.
+    pub image_bytes: Option<u64>,
     /// How many modules it holds.
-    pub modules: usize,
-    /// What the boot cost.
+    pub modules: Option<usize>,
+    /// What the boot cost, if it reached the real init.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: Option<Figures>,
+    /// Why there are no figures.
+    pub failure: Option<String>,
+    /// Where the instructions went, of ours.
+    pub split: Option<Split>,
     /// The least memory with which it boots, in MiB, where that was asked for.
     pub least_memory: Option<u32>,
 }
@@ -79,7 +100,7 @@ impl Root {
 
 impl Bench {
     /// A benchmark of boots with this kernel from an ext4 file system in a GPT partition.
-    pub fn new(kernel: Kernel, compress: Compress, with_memory: bool) -> Result<Bench> {
+    pub fn new(kernel: Kernel, compress: Compress, boots: u32, with_memory: bool) -> Result<Bench> {
         let work = tempfile::Builder::new().prefix("modstrap-bench-").tempdir()?;
         let tree = work.path().join("tree");
         for directory in ["sbin", "dev", "proc", "sys", "run"] {
@@ -88,47 +109,77 @@ impl Bench {
         image::write_program(&tree.join("sbin/init"), FLOOR)?;
         let disk = work.path().join("disk.img");
         Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(&disk)?;
-        Ok(Bench { kernel, compress, with_memory, work, disk })
+        Ok(Bench { kernel, compress, boots, with_memory, work, disk })
     }
 
-    /// Measures boots from a disk on this bus: both floors, and ours with the drivers of this machine alone, of every
-    /// machine, and with every module there is. `tell` hears of each line as it is there.
-    pub fn run(&self, bus: Bus, mut tell: impl FnMut(&Row)) -> Result<Vec<Row>> {
-        let mut measure = |name: &str, image: &image::Image, root| {
-            let row = self.row(name, image, bus, root)?;
-            tell(&row);
-            Ok::<Row, anyhow::Error>(row)
-        };
-        let mut ours = |name: &str, image: &image::Image| {
-            let name = format!("modstrap, {name}");
-            Ok::<_, anyhow::Error>([measure(&name, image, Root::Name)?, measure(&name, image, Root::Uuid)?])
-        };
-        // What has to be loaded is what ours loads of all that there is to choose from.
-        let generic = ours("generic", &image::ours(self, "generic", Hardware::Generic)?)?;
-        let loaded = &generic[0].figures.loaded;
-        ensure!(!loaded.is_empty(), "nothing was loaded: the kernel has all drivers built in");
-        let list = self.work.path().join(format!("{}.modules", image::title(bus)));
-        std::fs::write(&list, loaded.join("\n")).context("cannot write the list of modules")?;
-        let machine = ours("this machine", &image::ours(self, "machine", Hardware::Names(list))?)?;
-        let all = ours("every module", &image::ours(self, "all", Hardware::All)?)?;
-        let (smart, naive) = image::floors(self, loaded)?;
-        let mut rows = vec![measure("floor, naive", &naive, Root::Name)?];
-        rows.extend(smart.map(|smart| measure("floor, smart", &smart, Root::Name)).transpose()?);
-        rows.extend([machine, generic, all].into_iter().flatten());
-        Ok(rows)
+    /// Measures boots from disks on these buses, and images: those whose name has one of the texts of `only` in it, or
+    /// all. What cannot be made or booted is a line that says why.
+    pub fn run(&self, buses: &[Bus], only: &[String]) -> Result<Report> {
+        let cases = Case::all(buses, only);
+        let progress = progress(cases.len() as u64);
+        let mut images = Images::new(self)?;
+        let mut rows = Vec::new();
+        for case in cases {
+            let mut row = Row::of(case);
+            progress.set_message(format!("{}, {}, root={}", row.name, row.bus, row.root));
+            if let Err(error) = self.fill(&mut row, case, &mut images) {
+                row.failure = Some(format!("{error:#}").lines().next().unwrap_or_default().to_string());
+            }
+            progress.suspend(|| row.tell());
+            rows.push(row);
+            progress.inc(1);
+        }
+        progress.set_message("images with the drivers of others'");
+        let sizes = size::compare(self, only)?;
+        progress.finish_and_clear();
+        Ok(Report { rows, sizes })
     }
 
-    fn row(&self, name: &str, image: &image::Image, bus: Bus, root: Root) -> Result<Row> {
-        let figures = self.measure(&image.file, bus, root).with_context(|| name.to_string())?;
-        let least_memory = if self.with_memory { Some(self.least_memory(&image.file, bus, root)?) } else { None };
-        Ok(Row {
-            name: name.to_string(),
-            bus: image::title(bus),
-            root: root.title(),
-            image_bytes: std::fs::metadata(&image.file)?.len(),
-            modules: image.modules,
-            figures,
-            least_memory,
-        })
+    fn fill(&self, row: &mut Row, case: Case, images: &mut Images) -> Result<()> {
+        let Case { subject, bus, root } = case;
+        let image = images.of(subject, bus)?;
+        row.image_bytes = Some(image.bytes()?);
+        row.modules = Some(image.modules);
+        let figures = self.measure_least(&image.file, bus, root)?;
+        if matches!(subject, Subject::Ours(_)) && root == Root::Name {
+            row.split = Some(self.split(&image::counting(&image)?.file, bus, &figures)?);
+        }
+        row.figures = Some(figures);
+        if self.with_memory {
+            row.least_memory = Some(self.least_memory(&image.file, bus, root)?);
+        }
+        Ok(())
     }
+}
+
+impl Row {
+    fn of(case: Case) -> Row {
+        Row {
+            name: case.subject.name(),
+            bus: case.bus.name(),
+            root: case.root.title(),
+            image_bytes: None,
+            modules: None,
+            figures: None,
+            failure: None,
+            split: None,
+            least_memory: None,
+        }
+    }
+
+    /// Says on standard error what came out: a whole run takes a while.
+    fn tell(&self) {
+        let Row { name, bus, root, figures, failure, .. } = self;
+        let outcome = match figures {
+            Some(figures) => format!("{:.0} million instructions", figures.total),
+            None => failure.clone().unwrap_or_default(),
+        };
+        eprintln!("{name}, {bus}, {root}: {outcome}");
+    }
+}
+
+/// On standard error, if that is a terminal.
+fn progress(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use modstrap_initramfs::Compress;
 use modstrap_qemu::Bus;
-use modstrap_qemu::bench::{Bench, Row, table};
+use modstrap_qemu::bench::{Bench, Report, Size};
 use modstrap_qemu::kernels::{self, Kernel};
 
 use super::repeat;
@@ -22,13 +22,19 @@ pub struct Arguments {
     /// The kernel's release, of those in the cache [default: the distribution's]
     #[arg(long, value_name = "RELEASE")]
     kernel: Option<String>,
-    /// Where the disk is; repeatable
-    #[arg(long, value_name = "BUS", default_value = "virtio-blk")]
+    /// Where the disk is; from the first all boot, from others the floors and two of ours
+    #[arg(long, value_name = "BUS", value_delimiter = ',', default_value = "virtio-blk,nvme,ahci,usb")]
     bus: Vec<Bus>,
+    /// Only the rows whose name contains this; repeatable
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
     /// How modules are packed
     #[arg(long, value_name = "HOW", value_enum, default_value = "best")]
     compress: Compress,
-    /// Find the least memory of each, too: eight more boots for each line
+    /// How often each boots: what it costs is the least of these
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(1..))]
+    boots: u32,
+    /// Find the least memory of each, too: seven more boots for each line
     #[arg(long)]
     memory: bool,
     /// Write the figures as JSON
@@ -47,17 +53,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return arguments.repeat.run(&kernel, arguments.compress, &arguments.bus, arguments.json.as_deref());
     }
     eprintln!("counting boots of {}", kernel.release);
-    let bench = Bench::new(kernel, arguments.compress, arguments.memory)?;
-    let mut rows = Vec::new();
-    for bus in &arguments.bus {
-        rows.extend(bench.run(*bus, |row| {
-            eprintln!("{}, {}, {}: {:.0} million instructions", row.name, row.bus, row.root, row.figures.total);
-        })?);
-    }
-    let text = table(&rows);
+    let bench = Bench::new(kernel, arguments.compress, arguments.boots, arguments.memory)?;
+    let report = bench.run(&arguments.bus, &arguments.only)?;
+    let text = report.to_string();
     print!("{text}");
+    for Size { name, drivers, .. } in &report.sizes {
+        println!("\nDrivers of {name} in ours: {}", drivers.join(" "));
+    }
     if let Some(path) = &arguments.json {
-        write_json(path, &rows).with_context(|| format!("cannot write {}", path.display()))?;
+        write_json(path, &report).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if arguments.readme {
         put_into_readme(Path::new("README.md"), &text)?;
@@ -77,8 +81,8 @@ impl Arguments {
     }
 }
 
-fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
-    Ok(serde_json::to_writer_pretty(File::create(path)?, rows)?)
+fn write_json(path: &Path, report: &Report) -> Result<()> {
+    Ok(serde_json::to_writer_pretty(File::create(path)?, report)?)
 }
 
 /// Replaces what stands between the two marks.

@@ -1,0 +1,3 @@
+# dracut for any machine.
+dracut --quiet --no-hostonly --no-compress image "$release"
+give <image
