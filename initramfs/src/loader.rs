@@ -25,7 +25,7 @@ static LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 /// The same with all that roots on a network take.
 static NETWORK_LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init-network"));
 /// What unpacks either.
-static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
+pub static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
 
 /// What programs of one segment are aligned to.
 const PAGE: u64 = 4096;

@@ -2,7 +2,12 @@
 //!
 //! ```toml
 //! [x86_64]
-//! loader = 40960 # bytes
+//! loader = 40960 # bytes of the file as it is linked, with all features
+//!
+//! [[x86_64.packed]] # the file in an image: packed, with what unpacks it
+//! name = "minimal"
+//! features = []
+//! bytes = 30000
 //! ```
 
 use std::collections::BTreeMap;
@@ -26,6 +31,20 @@ pub struct Budget {
 struct Limits {
     /// Bytes of the loader's file.
     loader: u64,
+    #[serde(default)]
+    packed: Vec<Limit>,
+}
+
+/// What a loader with these features may take in an image.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// What it is called.
+    pub name: String,
+    /// The features of the package `modstrap` beside `bin`.
+    pub features: Vec<String>,
+    /// Bytes of the packed file.
+    pub bytes: u64,
 }
 
 /// A loader against its budget; the field names are those of the JSON output, and are kept.
@@ -52,14 +71,18 @@ impl Budget {
 
     /// Judges a loader. An architecture without a budget is an error: silence would look like a budget kept.
     pub fn judge(&self, loader: &Loader) -> Result<Verdict> {
-        let limits = self.limits.get(&loader.arch).with_context(|| {
-            format!(
-                "{} has no budget for {arch}: add `[{arch}]` with `loader = BYTES`",
-                self.path.display(),
-                arch = loader.arch
-            )
-        })?;
+        let limits = self.limits(&loader.arch)?;
         Ok(Verdict { bytes: limits.loader, ok: loader.bytes <= limits.loader })
+    }
+
+    /// What packed loaders for an architecture may take.
+    pub fn packed(&self, arch: &str) -> Result<&[Limit]> {
+        Ok(&self.limits(arch)?.packed)
+    }
+
+    fn limits(&self, arch: &str) -> Result<&Limits> {
+        let none = || format!("{} has no budget for {arch}: add `[{arch}]` with `loader = BYTES`", self.path.display());
+        self.limits.get(arch).with_context(none)
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`freestanding`]: is the loader static, without an interpreter and without libc?
 //! - [`budget`]: the most it may take; [`delta`]: what changed since an earlier report
 //! - [`image`]: an image's bytes by part
+//! - [`packed`]: loaders with fewer features, and as images hold them
 //! - [`make`]: building the loader, as it ships and with symbols
 //! - [`elf`]: the ELF reading that the others share; [`text`]: the reports for people
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod image;
 pub mod loader;
 pub mod make;
 pub mod origin;
+pub mod packed;
 pub mod text;
 
 #[cfg(test)]
@@ -34,6 +36,9 @@ pub struct Report {
     pub loader: loader::Loader,
     /// The budget of its architecture, and whether it is kept.
     pub budget: budget::Verdict,
+    /// The loaders that the budget limits as images hold them; none where a given file was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packed: Vec<packed::Sizes>,
     /// The change since the report named by `--against`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delta: Option<delta::Delta>,

@@ -15,6 +15,7 @@ use size_report::elf::{self, Elf};
 use size_report::image::{Image, ImageReport};
 use size_report::loader::Loader;
 use size_report::make::{Built, Workspace};
+use size_report::packed::{self, Sizes};
 use size_report::{Report, freestanding, text};
 
 /// Builds the loader and prints where its bytes go: by section, by crate, by source module. Fails when it is larger
@@ -34,6 +35,9 @@ struct Arguments {
     /// The budget file [default: size-report/budget.toml of the workspace]
     #[arg(long, value_name = "FILE")]
     budget: Option<PathBuf>,
+    /// Print what each feature adds to the loader instead: as it is linked, and packed
+    #[arg(long, conflicts_with_all = ["image", "loader", "budget", "against"])]
+    by_feature: bool,
     /// Show what changed since the report in this file, an earlier output of --json
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.image {
         Some(image) => report_image(image.clone(), arguments.json),
+        None if arguments.by_feature => report_features(arguments.json),
         None => report_loader(&arguments),
     };
     outcome.unwrap_or_else(|error| {
@@ -60,14 +65,22 @@ fn report_image(path: PathBuf, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn report_features(json: bool) -> Result<ExitCode> {
+    print(&packed::by_feature(&Workspace::find()?)?, json, |sizes| text::features(sizes))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn report_loader(arguments: &Arguments) -> Result<ExitCode> {
     let report = measure(arguments)?;
     print(&report, arguments.json, text::report)?;
-    if report.budget.ok {
-        return Ok(ExitCode::SUCCESS);
+    if !report.budget.ok {
+        eprintln!("size-report: {}", text::over_budget(&report));
     }
-    eprintln!("size-report: {}", text::over_budget(&report));
-    Ok(ExitCode::FAILURE)
+    for sizes in report.packed.iter().filter(|sizes| !sizes.ok()) {
+        eprintln!("size-report: {}", text::over_limit(sizes));
+    }
+    let ok = report.budget.ok && report.packed.iter().all(Sizes::ok);
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn measure(arguments: &Arguments) -> Result<Report> {
@@ -80,7 +93,11 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     freestanding::check(&symbols)?;
     let loader = Loader::measure(&shipped, &symbols)?;
     let delta = earlier.map(|earlier| earlier.compare(&loader));
-    Ok(Report { budget: budget.judge(&loader)?, loader, delta })
+    let packed = match arguments.loader {
+        Some(_) => Vec::new(),
+        None => packed::limited(&Workspace::find()?, budget.packed(&loader.arch)?)?,
+    };
+    Ok(Report { budget: budget.judge(&loader)?, loader, packed, delta })
 }
 
 fn files(arguments: &Arguments) -> Result<Built> {

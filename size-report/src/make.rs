@@ -62,6 +62,14 @@ impl Workspace {
         self.root.join("size-report/budget.toml")
     }
 
+    /// Builds the loader with these features alone.
+    pub fn build_with(&self, features: &[&str]) -> Result<PathBuf> {
+        let features = features.join(",");
+        self.build(&self.target.join("size-report/features"), |cargo| {
+            cargo.env_remove("MODSTRAP_SYMBOLS").args(["--no-default-features", "--features", &features])
+        })
+    }
+
     /// Builds the loader, as it ships and with symbols.
     pub fn build_loader(&self) -> Result<Built> {
         let shipped = self.build(&self.target, |cargo| cargo.env_remove("MODSTRAP_SYMBOLS"))?;

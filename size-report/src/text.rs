@@ -6,6 +6,7 @@ use crate::delta::Delta;
 use crate::image::Image;
 use crate::loader::{BSS, Loader};
 use crate::origin::OURS;
+use crate::packed::Sizes;
 use crate::{Bytes, Report};
 
 /// Width of the column of names, including its indentation.
@@ -18,6 +19,7 @@ pub fn report(report: &Report) -> String {
     let loader = &report.loader;
     let mut out = format!("loader for {}: {}\n", loader.arch, loader.path.display());
     out += &budget_line(report);
+    out += &packed(&report.packed);
     out += &sections(loader);
     out += &crates(loader);
     if let Some(delta) = &report.delta {
@@ -46,6 +48,37 @@ pub fn over_budget(report: &Report) -> String {
         largest(&loader.modules),
         largest(&loader.crates)
     )
+}
+
+/// What to say of a packed loader over its limit.
+pub fn over_limit(sizes: &Sizes) -> String {
+    let limit = sizes.limit.unwrap_or(0);
+    format!("the loader `{}` has {} bytes packed, of a budget of {}", sizes.name, grouped(sizes.packed), grouped(limit))
+}
+
+/// What each feature adds.
+pub fn features(ladder: &[Sizes]) -> String {
+    let mut out = format!("{:<NAMES$}{:>10}{:>10}\n", "each added to those before", "linked", "packed");
+    let mut before = (0, 0);
+    for Sizes { name, raw, packed, .. } in ladder {
+        let sign = if before == (0, 0) { "" } else { "+" };
+        let added = [raw - before.0, packed - before.1].map(|bytes| format!("{sign}{}", grouped(bytes)));
+        let _ = writeln!(out, "  {name:<width$}{:>10}{:>10}", added[0], added[1], width = NAMES - 2);
+        before = (*raw, *packed);
+    }
+    out + &format!("  {:<width$}{:>10}{:>10}\n", "total", grouped(before.0), grouped(before.1), width = NAMES - 2)
+}
+
+fn packed(all: &[Sizes]) -> String {
+    let mut out = String::new();
+    if !all.is_empty() {
+        out += &format!("\n{:<NAMES$}{:>10}{:>10}{:>10}\n", "in images", "linked", "packed", "budget");
+    }
+    for Sizes { name, raw, packed, limit } in all {
+        let limit = limit.map_or(String::new(), grouped);
+        let _ = writeln!(out, "  {name:<w$}{:>10}{:>10}{limit:>10}", grouped(*raw), grouped(*packed), w = NAMES - 2);
+    }
+    out
 }
 
 fn budget_line(report: &Report) -> String {
