@@ -42,6 +42,7 @@ fn a_tree_is_the_same_with_records_and_without_whatever_happens_to_them() {
         let (kept, plain) = (read(&system, &cache), system.tree());
         assert_eq!(kept.modules, plain.modules, "{what}");
         assert_eq!(kept.unusable, plain.unusable, "{what}");
+        assert_eq!(kept.duplicates, plain.duplicates, "{what}");
         assert_eq!(kept.find("fs-one"), plain.find("fs-one"), "{what}");
     };
     same("nothing was recorded");

@@ -88,3 +88,25 @@ fn name(directory: &Path) -> Option<String> {
     let directory = directory.canonicalize().ok()?;
     Some(format!("tree-{:016x}-{MAKER}", fold(directory.as_os_str().as_encoded_bytes())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_stands_for_its_file_and_for_no_other() {
+        let (cached, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::at(cached.path());
+        let stamp = Stamp { device: 1, inode: 2, length: 3, modified: (4, 5), changed: (6, 7) };
+        let young = Stamp { changed: (i64::MAX, 0), ..stamp };
+        let [old, new] = ["old.ko", "new.ko"].map(Path::new);
+        let [module, other] = [old, new].map(|path| Module::sample(path, &["x"], &["y"]));
+        Records::save(&cache, tree.path(), [(&stamp, &module), (&young, &other)].into_iter());
+        let take = |path, stamp| Records::load(&cache, tree.path()).take(path, &stamp);
+        assert_eq!(take(old, stamp), Some(module));
+        assert_eq!(take(old, Stamp { modified: (4, 6), ..stamp }), None, "it was changed");
+        assert_eq!(take(old, Stamp { changed: (6, 8), ..stamp }), None, "it was replaced");
+        assert_eq!(take(new, young), None, "it may change once more");
+        assert!(Records::load(&cache, cached.path()).0.is_empty(), "another tree");
+    }
+}
