@@ -153,7 +153,7 @@ fn await_port(child: &mut Process, port: u16, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The program of a tool that `qemu/setup` unpacked into this directory of the cache's tools, or the machine's own; and
+/// The program of a tool that `qemu/setup` has unpacked into this directory of the cache's tools, or the machine's own; and
 /// the directory of libraries that the former needs.
 fn unpacked(directory: &str, tool: Tool) -> Result<(PathBuf, PathBuf)> {
     let directory = kernels::cache()?.join("tools").join(directory);

@@ -13,8 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::free_port;
-use crate::kernels;
+use super::{free_port, unpacked};
 use crate::process::{Process, watched};
 use crate::tool::Tool;
 
@@ -48,8 +47,7 @@ impl NbdServer {
             !read_only
         );
         fs::write(&configuration, content)?;
-        let cached = kernels::cache()?.join("tools/nbd/bin").join(NBD_SERVER.program);
-        let program = if cached.is_file() { cached } else { NBD_SERVER.find()? };
+        let (program, _) = unpacked("nbd", NBD_SERVER)?;
         let log = files.path().join("log");
         let stop = Arc::new(AtomicBool::new(false));
         let spawn = move || serve_one(&program, &configuration, &log);
