@@ -178,6 +178,11 @@ impl Row {
     }
 }
 
+/// Whether a row of this name is wanted: one of the texts is in it, or there are none.
+fn is_selected(name: &str, only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|text| name.contains(text.as_str()))
+}
+
 /// On standard error, if that is a terminal.
 fn progress(length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}");

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::peers::{PEERS, Peer};
-use super::{Bench, image};
+use super::{Bench, image, is_selected};
 
 /// The image of another program for any machine, beside ours.
 #[derive(Clone, Debug, Serialize)]
@@ -41,9 +41,7 @@ const LEFT_OUT: [&str; 13] = [
 
 /// Compares ours with each program that makes images for any machine, as far as those can be made.
 pub(super) fn compare(bench: &Bench, only: &[String]) -> Result<Vec<Size>> {
-    let selected = |peer: &&Peer| {
-        peer.is_generic && (only.is_empty() || only.iter().any(|text| peer.name.contains(text.as_str())))
-    };
+    let selected = |peer: &&Peer| peer.is_generic && is_selected(peer.name, only);
     PEERS
         .iter()
         .filter(selected)

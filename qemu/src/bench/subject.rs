@@ -9,7 +9,7 @@ use modstrap_initramfs::tree::Tree;
 
 use super::image::{self, Image};
 use super::peers::{PEERS, Peer};
-use super::{Bench, Root};
+use super::{Bench, Root, is_selected};
 use crate::drive::Bus;
 
 /// An initramfs to be measured.
@@ -56,7 +56,7 @@ impl Case {
         for &bus in others {
             cases.extend(EVERYWHERE.map(|subject| Case { subject, bus, root: Root::Name }));
         }
-        cases.retain(|case| only.is_empty() || only.iter().any(|text| case.subject.name().contains(text.as_str())));
+        cases.retain(|case| is_selected(&case.subject.name(), only));
         cases
     }
 }
