@@ -50,12 +50,12 @@ impl Cache {
     }
 
     /// The blob of a module as far as the cache knows: to be compared with the module before it is used.
-    pub fn get(&self, module: &Digest, compress: Compress) -> Option<Vec<u8>> {
+    pub fn get(&self, module: &Identity, compress: Compress) -> Option<Vec<u8>> {
         self.get_file(&module.entry(compress))
     }
 
     /// Keeps the blob of a module.
-    pub fn put(&self, module: &Digest, compress: Compress, blob: &[u8]) {
+    pub fn put(&self, module: &Identity, compress: Compress, blob: &[u8]) {
         self.put_file(&module.entry(compress), blob);
     }
 
@@ -107,17 +107,17 @@ impl Cache {
 
 /// What stands for a module's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest {
+pub struct Identity {
     /// Their checksum.
     pub checksum: u64,
     /// How many they are.
     pub length: u64,
 }
 
-impl Digest {
+impl Identity {
     /// That of these bytes.
-    pub fn of(bytes: &[u8]) -> Digest {
-        Digest { checksum: fold(bytes), length: bytes.len() as u64 }
+    pub fn of(bytes: &[u8]) -> Identity {
+        Identity { checksum: fold(bytes), length: bytes.len() as u64 }
     }
 
     fn entry(&self, compress: Compress) -> String {
@@ -129,30 +129,26 @@ impl Digest {
 mod tests {
     use super::*;
 
-    fn digest(module: &[u8]) -> Digest {
-        Digest::of(module)
-    }
-
     #[test]
     fn finds_what_was_kept_for_the_same_module_and_way_of_packing() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(&directory.path().join("made/when/needed"));
-        assert_eq!(cache.get(&digest(b"module"), Compress::Best), None);
-        cache.put(&digest(b"module"), Compress::Best, b"blob");
-        assert_eq!(cache.get(&digest(b"module"), Compress::Best).as_deref(), Some(b"blob".as_slice()));
-        assert_eq!(cache.get(&digest(b"module"), Compress::Fast), None);
-        assert_eq!(cache.get(&digest(b"Module"), Compress::Best), None);
-        cache.put(&digest(b"module"), Compress::Best, b"another");
-        assert_eq!(cache.get(&digest(b"module"), Compress::Best).as_deref(), Some(b"another".as_slice()));
+        assert_eq!(cache.get(&Identity::of(b"module"), Compress::Best), None);
+        cache.put(&Identity::of(b"module"), Compress::Best, b"blob");
+        assert_eq!(cache.get(&Identity::of(b"module"), Compress::Best).as_deref(), Some(b"blob".as_slice()));
+        assert_eq!(cache.get(&Identity::of(b"module"), Compress::Fast), None);
+        assert_eq!(cache.get(&Identity::of(b"Module"), Compress::Best), None);
+        cache.put(&Identity::of(b"module"), Compress::Best, b"another");
+        assert_eq!(cache.get(&Identity::of(b"module"), Compress::Best).as_deref(), Some(b"another".as_slice()));
     }
 
     #[test]
     fn a_cache_that_keeps_nothing_or_cannot_be_written_is_no_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for cache in [Cache::none(), Cache::at(file.path())] {
-            cache.put(&digest(b"module"), Compress::Best, b"blob");
+            cache.put(&Identity::of(b"module"), Compress::Best, b"blob");
             cache.trim();
-            assert_eq!(cache.get(&digest(b"module"), Compress::Best), None);
+            assert_eq!(cache.get(&Identity::of(b"module"), Compress::Best), None);
         }
     }
 
@@ -161,16 +157,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path());
         for (age, module) in [(30, b"old"), (20, b"mid"), (10, b"new")] {
-            cache.put(&digest(module), Compress::Fast, &[0; 100]);
+            cache.put(&Identity::of(module), Compress::Fast, &[0; 100]);
             let time = SystemTime::now() - std::time::Duration::from_secs(age);
-            File::open(directory.path().join(digest(module).entry(Compress::Fast)))
+            File::open(directory.path().join(Identity::of(module).entry(Compress::Fast)))
                 .unwrap()
                 .set_modified(time)
                 .unwrap();
         }
-        assert!(cache.get(&digest(b"old"), Compress::Fast).is_some(), "and is now the one used last");
+        assert!(cache.get(&Identity::of(b"old"), Compress::Fast).is_some(), "and is now the one used last");
         cache.trim_to(250);
-        let kept = [b"old", b"mid", b"new"].map(|module| cache.get(&digest(module), Compress::Fast).is_some());
+        let kept = [b"old", b"mid", b"new"].map(|module| cache.get(&Identity::of(module), Compress::Fast).is_some());
         assert_eq!(kept, [true, false, true]);
     }
 
@@ -181,10 +177,10 @@ mod tests {
         let blobs: Vec<Vec<u8>> = (0..8).map(|number| vec![number; 100_000]).collect();
         std::thread::scope(|scope| {
             for blob in &blobs {
-                scope.spawn(|| (0..50).for_each(|_| cache.put(&digest(b"module"), Compress::Fast, blob)));
+                scope.spawn(|| (0..50).for_each(|_| cache.put(&Identity::of(b"module"), Compress::Fast, blob)));
             }
             for _ in 0..200 {
-                let read = cache.get(&digest(b"module"), Compress::Fast);
+                let read = cache.get(&Identity::of(b"module"), Compress::Fast);
                 assert!(read.is_none_or(|read| blobs.contains(&read)), "an entry is whole");
             }
         });

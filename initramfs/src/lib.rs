@@ -54,7 +54,7 @@ use modstrap::table::Class;
 use serde::Serialize;
 
 use crate::archive::Archive;
-use crate::cache::{Cache, Digest};
+use crate::cache::{Cache, Identity};
 use crate::cause::{Cause, Causes};
 use crate::closure::Link;
 use crate::config::Config;
@@ -260,9 +260,9 @@ fn check_defaults(words: &str) -> Result<()> {
 
 fn pack_selection(request: &Request, tree: &Tree, selection: &Selection, cache: &Cache) -> Result<pack::Blobs> {
     let members: Vec<usize> = selection.members.keys().copied().collect();
-    let digests: Vec<Digest> = members.iter().map(|&index| tree.modules[index].digest()).collect();
+    let identities: Vec<Identity> = members.iter().map(|&index| tree.modules[index].identity()).collect();
     let progress = progress(request, "packing modules");
-    pack::pack(&digests, request.compress, cache, &progress, |number| tree.content(members[number]))
+    pack::pack(&identities, request.compress, cache, &progress, |number| tree.content(members[number]))
 }
 
 /// The values of the table.

@@ -10,7 +10,7 @@ use object::{Object, ObjectKind, ObjectSection};
 use serde::{Deserialize, Serialize};
 
 use crate::asks::{self, Ask};
-use crate::cache::Digest;
+use crate::cache::Identity;
 use crate::compression::Format;
 use crate::proof::linkage::Linkage;
 
@@ -170,8 +170,8 @@ impl Module {
     }
 
     /// What stands for its bytes.
-    pub fn digest(&self) -> Digest {
-        Digest { checksum: self.checksum, length: self.size }
+    pub fn identity(&self) -> Identity {
+        Identity { checksum: self.checksum, length: self.size }
     }
 
     /// The release of the kernel that it was built for.

@@ -9,7 +9,7 @@ use modstrap::table::{fold, layout};
 use rayon::prelude::*;
 
 use crate::Compress;
-use crate::cache::{Cache, Digest};
+use crate::cache::{Cache, Identity};
 use crate::filter::filter;
 
 /// The blob file, and where in it each module is.
@@ -33,16 +33,16 @@ pub struct Place {
 }
 
 /// Packs modules, several at a time. Those that the cache has are not even read; of the others `read` gives the contents,
-/// by their numbers among the digests.
+/// by their numbers among these.
 pub fn pack(
-    modules: &[Digest],
+    modules: &[Identity],
     compress: Compress,
     cache: &Cache,
     progress: &ProgressBar,
     read: impl Fn(usize) -> Result<Vec<u8>> + Sync,
 ) -> Result<Blobs> {
     progress.set_length(modules.len() as u64);
-    let pack_one = |(index, module): (usize, &Digest)| {
+    let pack_one = |(index, module): (usize, &Identity)| {
         let blob = cached_blob(module, compress, cache, || read(index))?;
         progress.inc(1);
         Ok((module.length as usize, blob))
@@ -62,13 +62,13 @@ pub fn pack(
 
 /// The same for modules whose contents are at hand.
 pub fn pack_contents(contents: &[Vec<u8>], compress: Compress, cache: &Cache) -> Result<Blobs> {
-    let digests: Vec<Digest> = contents.iter().map(|content| Digest::of(content)).collect();
-    pack(&digests, compress, cache, &ProgressBar::hidden(), |number| Ok(contents[number].clone()))
+    let identities: Vec<Identity> = contents.iter().map(|content| Identity::of(content)).collect();
+    pack(&identities, compress, cache, &ProgressBar::hidden(), |number| Ok(contents[number].clone()))
 }
 
 /// One module's blob: from the cache if it knows it, or packed anew.
 fn cached_blob(
-    module: &Digest,
+    module: &Identity,
     compress: Compress,
     cache: &Cache,
     read: impl FnOnce() -> Result<Vec<u8>>,
@@ -77,12 +77,12 @@ fn cached_blob(
         let padded = [blob, [0; PADDING].as_slice()].concat();
         unpack(&Blob::at(&padded, 0)?).ok()
     };
-    let is_sound = |blob: &Vec<u8>| unpacked(blob).is_some_and(|raw| Digest::of(&raw) == *module);
+    let is_sound = |blob: &Vec<u8>| unpacked(blob).is_some_and(|raw| Identity::of(&raw) == *module);
     if let Some(blob) = cache.get(module, compress).filter(is_sound) {
         return Ok(blob);
     }
     let raw = read()?;
-    ensure!(Digest::of(&raw) == *module, "a module has changed while the image was being built; build it again");
+    ensure!(Identity::of(&raw) == *module, "a module has changed while the image was being built; build it again");
     let blob = blob(&raw, compress)?;
     ensure!(unpacked(&blob) == Some(raw), "a packed module does not unpack to what it was");
     cache.put(module, compress, &blob);
@@ -183,19 +183,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path());
         let contents = contents();
-        let digest = |number: usize| Digest::of(&contents[number]);
+        let identity = |number: usize| Identity::of(&contents[number]);
         let pack = || pack_contents(&contents, Compress::Fast, &cache);
         let blobs = pack().unwrap();
         // An entry that is sound, but of another module, and one that is damaged.
-        let first = cache.get(&digest(0), Compress::Fast);
-        let other = cache.get(&digest(3), Compress::Fast).unwrap();
-        cache.put(&digest(0), Compress::Fast, &other);
-        cache.put(&digest(1), Compress::Fast, b"damaged");
+        let first = cache.get(&identity(0), Compress::Fast);
+        let other = cache.get(&identity(3), Compress::Fast).unwrap();
+        cache.put(&identity(0), Compress::Fast, &other);
+        cache.put(&identity(1), Compress::Fast, b"damaged");
         assert_eq!(pack().unwrap().bytes, blobs.bytes);
-        assert_eq!(cache.get(&digest(0), Compress::Fast), first, "it was packed anew");
+        assert_eq!(cache.get(&identity(0), Compress::Fast), first, "it was packed anew");
         // What a cache has is taken: this blob unpacks as it should, and no packer of ours would have made it.
         let stored = blob(&contents[0], Compress::Store).unwrap();
-        cache.put(&digest(0), Compress::Fast, &stored);
+        cache.put(&identity(0), Compress::Fast, &stored);
         assert!(pack().unwrap().bytes.starts_with(&stored));
     }
 }

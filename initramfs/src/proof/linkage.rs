@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, ensure};
 use object::{Endianness, File, Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex};
-
 use serde::{Deserialize, Serialize};
 
 use super::signature::Signature;

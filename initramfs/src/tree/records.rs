@@ -79,6 +79,7 @@ impl Records {
         let kept: Vec<_> = modules.filter(|(stamp, _)| stamp.is_settled()).collect();
         if let (Some(name), Ok(content)) = (name(directory), postcard::to_stdvec(&kept)) {
             cache.put_file(&name, &[&fold(&content).to_le_bytes(), content.as_slice()].concat());
+            cache.trim();
         }
     }
 }
