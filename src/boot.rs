@@ -71,7 +71,7 @@ pub fn reach_root(cmdline: &CommandLine, modules: &mut Modules<impl Machine>, lo
     let mut pace = Pace::begin(first, cmdline.patience);
     while !search.mount(modules, log)? {
         if !pace.load_drivers(modules, log) {
-            modules.load_expected(log);
+            modules.load_known_file_system(log);
             let pause = pace.next(modules.machine().now(), root, log);
             let Some(pause) = pause else { return Err(search.missing(root, modules, log)) };
             modules.machine_mut().wait(pause);

@@ -110,16 +110,17 @@ impl Requests {
 
     /// Waits for requests that are being answered, tells what nobody answered, and has the kernel ask whom it was to.
     pub fn end(self, log: &mut Log) {
-        if cfg!(feature = "requests")
-            && let Ok(file) = file::open(UNANSWERED)
-        {
+        if !cfg!(feature = "requests") {
+            return;
+        }
+        if let Ok(file) = file::open(UNANSWERED) {
             let end = now() + PATIENCE;
             while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && now() < end {
                 sleep(5);
             }
         }
         tell(Level::Info, log);
-        if let Some(mut before) = self.before.filter(|_| cfg!(feature = "requests")) {
+        if let Some(mut before) = self.before {
             // An empty setting is written as an empty line.
             before.push(b"\n");
             file::write(MODPROBE_SETTING, before.as_bytes());

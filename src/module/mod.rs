@@ -231,8 +231,8 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
     }
 
-    /// Loads the module of the root's file system, where `rootfstype=` tells, while devices come.
-    pub fn load_expected(&mut self, log: &mut Log) {
+    /// Loads the module of the root's file system where `rootfstype=` tells it, once: there is time while devices come.
+    pub fn load_known_file_system(&mut self, log: &mut Log) {
         if let Some(kind) = self.expected.take() {
             self.load_file_system(kind, log);
         }
@@ -401,7 +401,7 @@ impl<'a, M: Machine> Modules<'a, M> {
         let Some(worker) = worker else { return false };
         worker.go();
         if finds_disks {
-            self.load_expected(log);
+            self.load_known_file_system(log);
         }
         worker.end()
     }

@@ -100,12 +100,19 @@ impl<'a> Wish<'a> {
                 (b"BOOTIF", _) => is_passed_over = !is_hardware(value.get(3..).unwrap_or_default(), hardware),
                 (b"ifname", Some((new, address))) if is_hardware(address, hardware) => wish.name = Some(new),
                 (b"vlan", Some((vlan, _))) if vlan == name => is_virtual = true,
-                (b"vlan", Some((vlan, below))) if below == wish.name.unwrap_or(name) => wish.vlan = Some(vlan),
                 _ => {}
             }
         }
         wish.name = wish.name.filter(|_| !is_virtual);
         let name = wish.name.unwrap_or(name);
+        // By the name that it now has, wherever that is said.
+        for word in cmdline.words().filter(|word| word.key == b"vlan") {
+            if let Some((vlan, below)) = split_once(word.value.unwrap_or_default(), b':')
+                && below == name
+            {
+                wish.vlan = Some(vlan);
+            }
+        }
         each(cmdline, None, &mut |number, ip| {
             let is_for_any = ip.device.is_empty() && !is_passed_over && wish.vlan.is_none() && wish.word.is_none();
             if ip.method != Method::Off && (ip.device == name || is_hardware(ip.device, hardware) || is_for_any) {
@@ -345,6 +352,8 @@ mod tests {
         assert_eq!(carrier, (None, None, Some("vlan5".into())));
         let words = "ifname=lan0:52:54:00:12:34:01 vlan=vlan5:lan0 ip=vlan5:dhcp";
         assert_eq!(wish(words, "eth0"), (None, Some("lan0".into()), Some("vlan5".into())));
+        let turned = "vlan=vlan5:lan0 ifname=lan0:52:54:00:12:34:01 ip=vlan5:dhcp";
+        assert_eq!(wish(turned, "eth0"), (None, Some("lan0".into()), Some("vlan5".into())));
         assert_eq!(wish(words, "vlan5"), (Some(0), None, None));
         assert_eq!([vlan_number(b"vlan0005"), vlan_number(b"eth0.7"), vlan_number(b"x")], [5, 7, 0]);
     }
