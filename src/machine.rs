@@ -1,7 +1,6 @@
 //! The machine that a boot works on: the running one, or on the host the record of one.
 
 use core::ffi::CStr;
-use core::ops::Deref;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags, SeekFrom};
@@ -163,7 +162,7 @@ pub trait Machine {
 
 /// The machine that this program runs on.
 pub struct Running<'a> {
-    blobs: &'a [u8],
+    decoder: Decoder<'a>,
     claims: Option<BorrowedFd<'a>>,
     kmsg: Option<OwnedFd>,
     events: Option<Events>,
@@ -180,7 +179,7 @@ impl<'a> Running<'a> {
     pub fn new(blobs: &'a [u8], claims: Option<BorrowedFd<'a>>) -> Self {
         let kmsg = file::open_as(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).ok();
         Running {
-            blobs,
+            decoder: Decoder::new(blobs),
             claims,
             kmsg,
             events: None,
@@ -238,9 +237,9 @@ impl Machine for Running<'_> {
     }
 
     fn insert(&mut self, _name: &[u8], blob: u64, parameters: &CStr) -> Result<(), Refusal> {
-        let image = Image::of(self.blobs, blob)?;
         self.pass_log();
-        init_module(&image, parameters).map_err(Refusal::Kernel)
+        let image = self.decoder.decode(blob)?;
+        init_module(image, parameters).map_err(Refusal::Kernel)
     }
 
     fn is_parallel(&self) -> bool {
@@ -249,7 +248,8 @@ impl Machine for Running<'_> {
     }
 
     fn work_on(&self, blob: u64, parameters: &Parameters) -> Option<Worker> {
-        Worker::start(|| Image::of(self.blobs, blob).ok(), |image| init_module(&image, parameters.as_c_str()).is_ok())
+        let decoder = &mut Decoder::new(self.decoder.blobs);
+        Worker::start(|| decoder.decode(blob).ok(), |image| init_module(image, parameters.as_c_str()).is_ok())
     }
 
     #[inline(never)]
@@ -376,38 +376,31 @@ pub fn presence(name: &[u8]) -> Presence {
     }
 }
 
-/// A module as the kernel takes it.
-pub enum Image<'a> {
-    /// As the blob holds it.
-    Stored(&'a [u8]),
-    /// Decoded.
-    Unpacked(Buffer),
+/// Where modules are decoded, one after the other, in the same memory.
+pub struct Decoder<'a> {
+    blobs: &'a [u8],
+    image: Buffer,
+    streams: Buffer,
 }
 
-impl<'a> Image<'a> {
-    /// The module whose blob begins at `blob` among the blobs.
-    #[inline(never)]
-    pub fn of(blobs: &'a [u8], blob: u64) -> Result<Image<'a>, Refusal> {
-        let blob = Blob::at(blobs, blob).ok_or(Refusal::Corrupt)?;
-        if let Some(image) = blob.stored() {
-            return Ok(Image::Stored(image));
-        }
-        let mut image = Buffer::new(blob.raw_length()).map_err(Refusal::Kernel)?;
-        let mut streams = Buffer::new(blob.streams_length()).map_err(Refusal::Kernel)?;
-        match blob.unpack::<true>(&mut image, &mut streams) {
-            Ok(()) => Ok(Image::Unpacked(image)),
-            Err(Corrupt) => Err(Refusal::Corrupt),
-        }
+impl<'a> Decoder<'a> {
+    /// One for the modules in this blob file.
+    pub fn new(blobs: &'a [u8]) -> Decoder<'a> {
+        Decoder { blobs, image: Buffer::empty(), streams: Buffer::empty() }
     }
-}
 
-impl Deref for Image<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Image::Stored(image) => image,
-            Image::Unpacked(image) => image,
+    /// The module whose blob begins at `blob`, as the kernel takes it.
+    #[inline(never)]
+    pub fn decode(&mut self, blob: u64) -> Result<&[u8], Refusal> {
+        let blob = Blob::at(self.blobs, blob).ok_or(Refusal::Corrupt)?;
+        if let Some(image) = blob.stored() {
+            return Ok(image);
+        }
+        self.image.renew(blob.raw_length()).map_err(Refusal::Kernel)?;
+        self.streams.renew(blob.streams_length()).map_err(Refusal::Kernel)?;
+        match blob.unpack::<true>(&mut self.image, &mut self.streams) {
+            Ok(()) => Ok(&self.image),
+            Err(Corrupt) => Err(Refusal::Corrupt),
         }
     }
 }

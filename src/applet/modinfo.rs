@@ -7,7 +7,7 @@ use heapless::Vec;
 use super::call::{ALWAYS, Call, Tool, options, take};
 use super::{elf, live, print_path, with_store};
 use crate::file;
-use crate::machine::Image;
+use crate::machine::Decoder;
 use crate::module::answers;
 
 /// The tool.
@@ -47,6 +47,7 @@ fn work(call: &mut Call, operand: &'static CStr) {
     }
     let mut is_known = false;
     with_store(call, &mut |store, call| {
+        let mut decoder = Decoder::new(store.blobs);
         for &id in &answers(store.table, text) {
             is_known = true;
             let name = store.table.name(id);
@@ -60,8 +61,7 @@ fn work(call: &mut Call, operand: &'static CStr) {
                 print_path(call, store.table, id);
                 end(call, b"");
             }
-            let image = Image::of(store.blobs, store.table.module(id).blob);
-            report(call, name, image.as_deref().unwrap_or_default());
+            report(call, name, decoder.decode(store.table.module(id).blob).unwrap_or_default());
         }
     });
     if !is_known {

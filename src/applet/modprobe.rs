@@ -10,7 +10,7 @@ use super::call::{Call, Tool, bit, options};
 use super::live::{self, Held};
 use super::{print_directory, print_path, with_store};
 use crate::cmdline::same_name;
-use crate::machine::{Image, Presence, Refusal, presence};
+use crate::machine::{Decoder, Presence, Refusal, presence};
 use crate::module::{answers, is_blacklisted, parameters, push_parameter};
 use crate::store::Store;
 use crate::table::{Link, ModuleId, Table};
@@ -118,8 +118,8 @@ fn insert(call: &mut Call, store: &Store, id: ModuleId, is_wanted: bool) -> io::
     if store.cmdline.masks(name).is_some() {
         return Err(Errno::PERM);
     }
-    let errno = match Image::of(store.blobs, store.table.module(id).blob) {
-        Ok(image) => init_module(&image, parameters.as_c_str()).err(),
+    let errno = match Decoder::new(store.blobs).decode(store.table.module(id).blob) {
+        Ok(image) => init_module(image, parameters.as_c_str()).err(),
         Err(Refusal::Kernel(errno)) => Some(errno),
         Err(Refusal::Corrupt) => Some(Errno::BADMSG),
     };

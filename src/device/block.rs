@@ -4,6 +4,7 @@ use core::fmt;
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom};
 use rustix::fd::OwnedFd;
+use rustix::fs::{self, Advice};
 use rustix::io::{self, Errno};
 
 use crate::file::{self, Path};
@@ -137,6 +138,8 @@ impl Disk {
     #[inline(never)]
     fn open(&self) -> io::Result<BlockFile> {
         let file = file::open(self.node().as_c_str())?;
+        // Little is read, here and there: the kernel need not read ahead.
+        let _ = fs::fadvise(&file, 0, None, Advice::Random);
         let sectors = self.number_in(b"size").unwrap_or(0);
         Ok(BlockFile { file, at: 0, length: sectors.saturating_mul(SECTOR) })
     }

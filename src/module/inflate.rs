@@ -120,16 +120,15 @@ fn block(
     // A copy, which stays in registers.
     let mut bits = *stream;
     loop {
-        // Enough for a length and a distance with all their bits: 15 + 5 + 15 + 13.
-        if bits.count < 48 {
-            bits.refill()?;
-        }
+        bits.have(LONGEST as u32)?;
         let meaning = literals.decode(&mut bits)?;
         if meaning & LITERAL != 0 {
             *image.get_mut(filled).ok_or(Corrupt)? = (meaning >> 8) as u8;
             filled += 1;
             continue;
         }
+        // For all other bits of a length and a distance.
+        bits.have(5 + LONGEST as u32 + 13)?;
         let length = bits.add(meaning);
         if length == 0 {
             *stream = bits;
@@ -290,7 +289,7 @@ fn build(
         *place += 1;
     }
     let mut long = None;
-    let (mut code, mut place) = (0_u32, 0);
+    let (mut code, mut reversed, mut place) = (0_u32, 0, 0);
     table[0] = 0;
     for (length, &count) in counts.iter().enumerate().skip(1) {
         let half = 1 << (length - 1);
@@ -298,16 +297,21 @@ fn build(
             // For one bit more the table says twice what it said, but for the codes that have it.
             table.copy_within(..half, half);
             for &symbol in symbols.get(usize::from(place)..usize::from(place + count)).ok_or(Corrupt)? {
-                // Codes come with their highest bit first.
-                if let Some(entry) = table.get_mut((code << (32 - length)).reverse_bits() as usize) {
+                if let Some(entry) = table.get_mut(reversed) {
                     *entry = alphabet(usize::from(symbol)) | length as Meaning;
                 }
-                code += 1;
+                // Codes come with their highest bit first: it is here that the next one is counted up, from the other end.
+                let mut bit = half;
+                while reversed & bit != 0 {
+                    reversed ^= bit;
+                    bit >>= 1;
+                }
+                reversed |= bit;
             }
         } else {
             long.get_or_insert((code, place));
-            code += u32::from(count);
         }
+        code += u32::from(count);
         place += count;
         // More codes than there is room for. Fewer are allowed: what they leave out decodes to an error.
         if code > 1 << length {
@@ -364,7 +368,13 @@ impl Bits<'_> {
         Ok(())
     }
 
-    /// The same, for where it need not be fast: one copy of the code.
+    /// Has at least so many bits at hand, up to 56.
+    #[inline(always)]
+    fn have(&mut self, count: u32) -> Result<(), Corrupt> {
+        if self.count < count { self.refill() } else { Ok(()) }
+    }
+
+    /// [`Bits::refill`], for where it need not be fast: one copy of the code.
     #[inline(never)]
     fn refill_slowly(&mut self) -> Result<(), Corrupt> {
         self.refill()

@@ -39,14 +39,13 @@ fn each(program: &mut [u8], visit: &mut dyn FnMut(i32, &mut [u8; 4])) {
     /// `call` and `jmp` with a target of 32 bits: e8 and e9.
     const CALL: u8 = 0xe8;
     let mut at = 0;
-    while let Some((byte, rest)) = program.get_mut(at..).and_then(<[u8]>::split_first_mut) {
-        at += 1;
-        if *byte & 0xfe == CALL
-            && let Some(bytes) = rest.first_chunk_mut()
-        {
-            visit(at as i32, bytes);
-            at += 4;
-        }
+    while let Some(rest) = program.get_mut(at..)
+        && let Some(place) = rest.iter().position(|byte| *byte & 0xfe == CALL)
+        && let Some(bytes) = rest.get_mut(place + 1..).and_then(<[u8]>::first_chunk_mut)
+    {
+        at += place + 1;
+        visit(at as i32, bytes);
+        at += 4;
     }
 }
 

@@ -2,12 +2,12 @@
 
 use core::ffi::CStr;
 use core::ops::{Deref, DerefMut};
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 use core::slice;
 
 use rustix::fs;
 use rustix::io::{self, Errno};
-use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mmap_anonymous, mremap, munmap};
 
 use crate::file;
 
@@ -51,19 +51,44 @@ impl Drop for FileMap {
 
 /// Zeroed memory from the kernel, given back when dropped.
 pub struct Buffer {
-    start: *mut u8,
+    start: NonNull<u8>,
     length: usize,
     mapped: usize,
 }
 
 impl Buffer {
+    /// A buffer of no bytes.
+    pub const fn empty() -> Buffer {
+        Buffer { start: NonNull::dangling(), length: 0, mapped: 0 }
+    }
+
     /// A buffer of this many bytes; at least one.
     pub fn new(length: usize) -> io::Result<Buffer> {
+        let mut buffer = Buffer::empty();
+        buffer.renew(length)?;
+        Ok(buffer)
+    }
+
+    /// Makes it one of so many bytes, at least one, which are zero. The memory that it has is used again: to clear a page
+    /// costs far less than to get a new one.
+    #[inline(never)]
+    pub fn renew(&mut self, length: usize) -> io::Result<()> {
         let length = length.max(1);
-        // Safety: a new mapping at an address that the kernel chooses touches nothing of ours.
-        let start =
-            unsafe { mmap_anonymous(null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
-        Ok(Buffer { start: start.cast(), length, mapped: length })
+        self.length = length.min(self.mapped);
+        self.fill(0);
+        if length > self.mapped {
+            let read_write = ProtFlags::READ | ProtFlags::WRITE;
+            let start = if self.mapped == 0 {
+                // Safety: a new mapping at an address that the kernel chooses touches nothing of ours.
+                unsafe { mmap_anonymous(null_mut(), length, read_write, MapFlags::PRIVATE)? }
+            } else {
+                // Safety: the mapping is ours, and no slice of it is left while `self` is borrowed as a whole.
+                unsafe { mremap(self.start.as_ptr().cast(), self.mapped, length, MremapFlags::MAYMOVE)? }
+            };
+            (self.start, self.mapped) = (NonNull::new(start.cast()).ok_or(Errno::NOMEM)?, length);
+            self.length = length;
+        }
+        Ok(())
     }
 
     /// Leaves all but so many bytes out of sight.
@@ -76,21 +101,21 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // Safety: `new` mapped at least so many bytes, readable and zeroed, and they are ours alone.
-        unsafe { slice::from_raw_parts(self.start, self.length) }
+        // Safety: `renew` mapped at least so many bytes, readable and zeroed, and they are ours alone; or there are none.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         // Safety: as above, and writable.
-        unsafe { slice::from_raw_parts_mut(self.start, self.length) }
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         // Safety: the mapping is ours, and no slice of it outlives us. Failure would leave it mapped: harmless.
-        let _ = unsafe { munmap(self.start.cast(), self.mapped) };
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.mapped) };
     }
 }

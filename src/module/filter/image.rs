@@ -39,7 +39,7 @@ impl<const OWN: bool> Image<'_, OWN> {
     }
 
     /// Writes the low 4 or 8 bytes of a number, where the image has room for them.
-    #[inline(never)]
+    #[inline(always)]
     pub fn put(&mut self, record: usize, field: Field, value: i64) {
         let at = record.wrapping_add(usize::from(field >> 2));
         let big = self.big();

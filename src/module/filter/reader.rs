@@ -48,14 +48,14 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     fn next(&mut self, stream: usize) -> u64 {
         if let Some(at) = self.at.get_mut(stream)
-            && let Some(&[first, ref rest @ ..]) = self.packed.get(*at..)
+            && let Some(&first) = self.packed.get(*at)
         {
             let first = u64::from(first);
             *at += 1;
             if first < TWO {
                 return first;
             }
-            if let Some(rest) = rest.first_chunk() {
+            if let Some(rest) = self.packed.get(*at..).and_then(<[u8]>::first_chunk) {
                 let rest = u64::from_le_bytes(*rest);
                 let count = if first < MORE { 1 } else { first as usize % 16 };
                 *at += count;

@@ -150,7 +150,8 @@ impl<S: Streams, const OWN: bool> Walk<'_, S, OWN> {
             let mut last = [0; LAST];
             let mut at = start;
             while at < end {
-                let last = &mut last[self.image.get(at, home) as usize & mask & (LAST - 1)];
+                let of = if mask == 0 { 0 } else { self.image.get(at, home) as usize & mask };
+                let last = &mut last[of & (LAST - 1)];
                 let value = self.field(stream, at, field, *last);
                 *last = match rule {
                     Zero => 0,
