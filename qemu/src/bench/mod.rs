@@ -107,6 +107,9 @@ impl Bench {
             std::fs::create_dir_all(tree.join(directory))?;
         }
         image::write_program(&tree.join("sbin/init"), FLOOR)?;
+        // systemd in an initramfs leaves for nothing that is without (src/basic/os-util.c, `path_is_os_tree`).
+        std::fs::create_dir(tree.join("etc"))?;
+        std::fs::write(tree.join("etc/os-release"), "ID=bench\n")?;
         let disk = work.path().join("disk.img");
         Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(&disk)?;
         Ok(Bench { kernel, compress, boots, with_memory, work, disk })
