@@ -234,7 +234,7 @@ mod tests {
             |path: &str, expected: Nature| assert_eq!(knowledge.nature(&module(path, &[], &[])), expected, "{path}");
         says("kernel/drivers/block/virtio_blk.ko", nature(Class::Block, Step::Cheap, &["vd"]));
         says("kernel/drivers/nvme/host/nvme.ko.xz", nature(Class::Block, Step::Cheap, &["nvme"]));
-        says("kernel/drivers/ata/ahci.ko", nature(Class::Block, Step::Scsi, &["sd", "sr"]));
+        says("kernel/drivers/ata/ahci.ko", nature(Class::Block, Step::Ata, &["sd", "sr"]));
         says("kernel/drivers/scsi/megaraid/megaraid_sas.ko", nature(Class::Block, Step::Scsi, &["sd", "sr"]));
         says("kernel/drivers/usb/storage/uas.ko", nature(Class::Block, Step::Usb, &["sd", "sr"]));
         says("kernel/drivers/mmc/host/sdhci-pci.ko", nature(Class::Block, Step::Cheap, &["mmcblk"]));

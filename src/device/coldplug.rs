@@ -81,7 +81,9 @@ impl Stage {
         const LINK: u64 = 5000;
         match self.step {
             Step::Cheap if self.classes.contains(&Class::Net) => LINK,
-            Step::Always => 20,
+            // The kernel has looked at every port before a driver counts as inserted (drivers/ata/libata-core.c,
+            // `async_port_probe`; kernel/module/main.c, `do_init_module`).
+            Step::Always | Step::Ata => 20,
             Step::Cheap => 200,
             Step::Scsi => 600,
             Step::Usb => 2500,

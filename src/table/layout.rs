@@ -24,7 +24,7 @@ pub const MAGIC_VALUE: [u8; 8] = *b"MODSTRAP";
 /// The version of this layout, 32 bits.
 pub const VERSION: usize = 8;
 /// The version this code writes and reads.
-pub const VERSION_VALUE: u32 = 2;
+pub const VERSION_VALUE: u32 = 3;
 /// The length of the whole table in bytes, 32 bits.
 pub const LENGTH: usize = 12;
 /// [`fold`](super::fold) of all bytes behind it.

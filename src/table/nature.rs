@@ -47,17 +47,19 @@ pub enum Step {
     Always = 0,
     /// Cheap buses and what hangs on them: virtio, NVMe, MMC.
     Cheap = 1,
-    /// SCSI hosts and AHCI.
-    Scsi = 2,
+    /// AHCI and all else that libata drives: all disks are known once such a driver is inserted.
+    Ata = 2,
+    /// SCSI hosts.
+    Scsi = 3,
     /// USB.
-    Usb = 3,
+    Usb = 4,
     /// Suppliers (clocks, regulators, pins, GPIO, I2C): first where a device tree describes the machine, else last.
-    Supplier = 4,
+    Supplier = 5,
 }
 
 impl Step {
     /// Every step, in the order of their numbers.
-    pub const ALL: [Step; 5] = [Step::Always, Step::Cheap, Step::Scsi, Step::Usb, Step::Supplier];
+    pub const ALL: [Step; 6] = [Step::Always, Step::Cheap, Step::Ata, Step::Scsi, Step::Usb, Step::Supplier];
 
     /// The step with this number; a number that no step has reads as the last.
     pub fn from_number(number: u8) -> Step {
@@ -66,7 +68,7 @@ impl Step {
 
     /// The word for it in the builder's data file.
     pub fn name(self) -> &'static str {
-        ["always", "cheap", "scsi", "usb", "supplier"][self as usize]
+        ["always", "cheap", "ata", "scsi", "usb", "supplier"][self as usize]
     }
 }
 
