@@ -101,6 +101,7 @@ mod tests {
             crates: none(),
             modules: none(),
             other: none(),
+            functions: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where every byte of the loader and of an image goes.
 //!
-//! - [`loader`]: a loader's bytes by section, by crate and, for our own crate, by source module
+//! - [`loader`]: a loader's bytes by section, by crate, for our own crate by source module, and by [`function`]
 //! - [`origin`]: which crate and module a symbol comes from
 //! - [`freestanding`]: is the loader static, without an interpreter and without libc?
 //! - [`budget`]: the most it may take; [`delta`]: what changed since an earlier report
@@ -14,6 +14,7 @@ pub mod budget;
 pub mod delta;
 pub mod elf;
 pub mod freestanding;
+pub mod function;
 pub mod image;
 pub mod loader;
 pub mod make;

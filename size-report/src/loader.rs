@@ -1,9 +1,9 @@
-//! A loader's bytes: by section, by crate, and for our own crate by source module.
+//! A loader's bytes: by section, by crate, for our own crate by source module, and by function.
 //!
 //! The file that ships has neither sections nor symbols, so a second link of the same code, with both, says what its
 //! bytes are. Sizes come from the symbol table. What no symbol covers is listed under its own name in `other`, so
-//! that `crates` and `other` add up to the file's size, and `modules` to our crate's. Inlined code counts where it
-//! ended up.
+//! that `crates` and `other` add up to the file's size, `modules` to our crate's, and `functions` to all crates'.
+//! Inlined code counts where it ended up.
 
 use std::path::PathBuf;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Bytes;
 use crate::elf::Elf;
+use crate::function::{Count, Function};
 use crate::origin::Origin;
 
 /// Constants without a symbol: strings, jump tables, merged literals.
@@ -49,6 +50,9 @@ pub struct Loader {
     pub modules: Bytes,
     /// File bytes of no crate: [`CONSTANTS`], [`HEADERS`], [`PADDING`], [`TAIL`].
     pub other: Bytes,
+    /// The functions of all crates, the largest first; none in what earlier versions of this program wrote.
+    #[serde(default)]
+    pub functions: Vec<Function>,
 }
 
 impl Loader {
@@ -68,25 +72,31 @@ impl Loader {
             crates: Bytes::new(),
             modules: Bytes::new(),
             other: Bytes::new(),
+            functions: Vec::new(),
         };
+        let mut functions = Count::default();
         for section in loaded_sections(symbols) {
-            loader.count_section(symbols, &section);
+            loader.count_section(symbols, &section, &mut functions);
         }
+        loader.functions = functions.into_functions();
         loader.count_rest(shipped)?;
         Ok(loader)
     }
 
-    fn count_section(&mut self, elf: &Elf, section: &Section) {
+    fn count_section(&mut self, elf: &Elf, section: &Section, functions: &mut Count) {
         let name = section.name().unwrap_or("unnamed");
         add(&mut self.sections, family(name), section.size());
         if is_in_file(section) {
-            spans(elf, section).for_each(|span| self.count_span(&span));
+            spans(elf, section).for_each(|span| self.count_span(&span, functions));
         }
     }
 
-    fn count_span(&mut self, span: &Span) {
-        match span.symbol.and_then(Origin::of) {
-            Some(origin) => self.count_origin(&origin, span.bytes),
+    fn count_span(&mut self, span: &Span, functions: &mut Count) {
+        match span.symbol.and_then(|symbol| Some((symbol, Origin::of(symbol)?))) {
+            Some((symbol, origin)) => {
+                self.count_origin(&origin, span.bytes);
+                functions.add(symbol, &origin, span.bytes);
+            }
             None if span.is_code => {} // padding, which `count_rest` counts
             None => add(&mut self.other, CONSTANTS, span.bytes),
         }
@@ -277,8 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn functions_are_largest_first_and_copies_are_one() {
+        let copy = "\n.section .text.c, \"ax\"\nitem _ZN8modstrap4boot3run17h0123456789abcdefE, 7, function\n";
+        let loader = measured(&format!("{SOURCE}{copy}"), &format!("{SOURCE}{copy}")).unwrap();
+        let found = |function: &Function| (function.name.clone(), function.bytes, function.copies);
+        let [first, second, ..] = &loader.functions[..] else { panic!("two functions") };
+        assert_eq!(found(first), ("modstrap::boot::run".into(), 107, 2));
+        assert_eq!((first.krate.as_str(), first.module.as_deref()), ("modstrap", Some("boot")));
+        assert_eq!(found(second), ("miniz_oxide::inflate::core::init_tree".into(), 50, 1));
+        assert_eq!((second.krate.as_str(), second.module.as_deref()), ("miniz_oxide", None));
+    }
+
+    #[test]
     fn everything_adds_up_to_the_file() {
         let loader = measured(SOURCE, SOURCE).unwrap();
+        let of_functions = loader.functions.iter().map(|function| function.bytes);
+        assert_eq!(of_functions.chain(loader.other.values().copied()).sum::<u64>(), loader.bytes);
         assert_eq!(loader.crates.values().chain(loader.other.values()).sum::<u64>(), loader.bytes);
         assert_eq!(loader.modules.values().sum::<u64>(), loader.crates["modstrap"]);
     }

@@ -18,7 +18,7 @@ use size_report::make::{Built, Workspace};
 use size_report::packed::{self, Sizes};
 use size_report::{Report, freestanding, text};
 
-/// Builds the loader and prints where its bytes go: by section, by crate, by source module. Fails when it is larger
+/// Builds the loader and prints where its bytes go: by section, crate, source module and function. Fails when it is larger
 /// than its budget, and when it is not a static program without interpreter and libc.
 #[derive(Parser)]
 #[command(version)]
@@ -41,6 +41,9 @@ struct Arguments {
     /// Show what changed since the report in this file, an earlier output of --json
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// How many functions to name, of the largest and of those that changed most; --json has all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    functions: usize,
     /// Print JSON for machines, and nothing else, on standard output
     #[arg(long)]
     json: bool,
@@ -72,7 +75,7 @@ fn report_features(json: bool) -> Result<ExitCode> {
 
 fn report_loader(arguments: &Arguments) -> Result<ExitCode> {
     let report = measure(arguments)?;
-    print(&report, arguments.json, text::report)?;
+    print(&report, arguments.json, |report| text::report(report, arguments.functions))?;
     if !report.budget.ok {
         eprintln!("size-report: {}", text::over_budget(&report));
     }

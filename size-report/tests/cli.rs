@@ -53,6 +53,11 @@ fn every_byte_is_accounted_for() {
     assert_eq!(fs::metadata(loader["path"].as_str().unwrap()).unwrap().len(), bytes);
     assert_eq!(sum(&loader["crates"]) + sum(&loader["other"]), bytes);
     assert_eq!(sum(&loader["modules"]), loader["crates"]["modstrap"]);
+    for (name, of_crate) in loader["crates"].as_object().unwrap() {
+        let functions = loader["functions"].as_array().unwrap().iter();
+        let bytes = functions.filter(|function| function["crate"] == *name).map(|function| &function["bytes"]);
+        assert_eq!(bytes.map(|bytes| bytes.as_u64().unwrap()).sum::<u64>(), of_crate.as_u64().unwrap(), "{name}");
+    }
     let bss = loader["sections"][".bss"].as_u64().unwrap_or(0);
     assert!(sum(&loader["sections"]) - bss <= bytes);
     assert!(loader["sections"][".text"].as_u64().unwrap() > bytes / 2);
