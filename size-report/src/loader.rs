@@ -14,8 +14,9 @@ use rustc_demangle::try_demangle;
 use serde::{Deserialize, Serialize};
 
 use crate::Bytes;
-use crate::elf::Elf;
+use crate::elf::{self, Elf};
 use crate::function::{Count, Function};
+use crate::make::Built;
 use crate::origin::Origin;
 
 /// Constants without a symbol: strings, jump tables, merged literals.
@@ -34,7 +35,7 @@ pub const BSS: &str = ".bss";
 const TOLERANCE: f64 = 0.01;
 
 /// The numbers of one loader; the field names are those of the JSON output, and are kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Loader {
     /// The file that ships.
     pub path: PathBuf,
@@ -56,24 +57,31 @@ pub struct Loader {
 }
 
 impl Loader {
+    /// Measures the two files of a loader.
+    pub fn of(built: &Built) -> Result<Loader> {
+        let (shipped, symbols) = (elf::read(&built.shipped)?, elf::read(&built.symbols)?);
+        Loader::measure(&Elf::parse(&built.shipped, &shipped)?, &Elf::parse(&built.symbols, &symbols)?)
+    }
+
+    /// What can be said of a file that ships by itself: its size.
+    pub fn without_symbols(shipped: &Elf) -> Result<Loader> {
+        Ok(Loader {
+            path: shipped.path.clone(),
+            arch: shipped.architecture()?.to_owned(),
+            bytes: shipped.data.len() as u64,
+            ..Loader::default()
+        })
+    }
+
     /// Measures the file that ships by its link with symbols.
-    pub fn measure(shipped: &Elf, symbols: &Elf) -> Result<Loader> {
+    fn measure(shipped: &Elf, symbols: &Elf) -> Result<Loader> {
         ensure!(
             symbols.file.symbols().next().is_some(),
             "{} has no symbol table: was it linked with section headers and without strip?",
             symbols.path.display()
         );
         ensure_same_code(shipped, symbols)?;
-        let mut loader = Loader {
-            path: shipped.path.clone(),
-            arch: shipped.architecture()?.to_owned(),
-            bytes: shipped.data.len() as u64,
-            sections: Bytes::new(),
-            crates: Bytes::new(),
-            modules: Bytes::new(),
-            other: Bytes::new(),
-            functions: Vec::new(),
-        };
+        let mut loader = Loader::without_symbols(shipped)?;
         let mut functions = Count::default();
         for section in loaded_sections(symbols) {
             loader.count_section(symbols, &section, &mut functions);

@@ -46,6 +46,16 @@ fn grouped(number: u64) -> String {
     out
 }
 
+/// A change with its sign, and its digits in groups of three.
+fn signed(change: i64) -> String {
+    let sign = match change {
+        0 => "",
+        1.. => "+",
+        _ => "-",
+    };
+    format!("{sign}{}", grouped(change.unsigned_abs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +63,6 @@ mod tests {
     #[test]
     fn digits_are_grouped_from_the_right() {
         assert_eq!([0, 999, 1000, 1234567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1000, -1000].map(signed), ["0", "+1,000", "-1,000"]);
     }
 }

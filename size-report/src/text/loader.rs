@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::changes::changes;
-use super::{NAMES, by_size, grouped, row, share, total};
+use super::{NAMES, by_size, grouped, row, share, signed, total};
+use crate::delta::difference;
 use crate::function::Function;
 use crate::loader::{BSS, Loader};
 use crate::origin::OURS;
@@ -23,7 +24,7 @@ pub fn report(report: &Report, functions: usize) -> String {
     out += &crates(loader);
     out += &largest_functions(&loader.functions, functions, loader.bytes);
     if let Some(delta) = &report.delta {
-        out += &changes(delta);
+        out += &changes(delta, functions);
     }
     out
 }
@@ -52,14 +53,21 @@ pub fn over_limit(sizes: &Sizes) -> String {
 /// What each feature adds.
 pub fn features(ladder: &[Sizes]) -> String {
     let mut out = format!("{:<NAMES$}{:>10}{:>10}\n", "each added to those before", "linked", "packed");
-    let mut before = (0, 0);
-    for Sizes { name, raw, packed, .. } in ladder {
-        let sign = if before == (0, 0) { "" } else { "+" };
-        let added = [raw - before.0, packed - before.1].map(|bytes| format!("{sign}{}", grouped(bytes)));
-        let _ = writeln!(out, "  {name:<width$}{:>10}{:>10}", added[0], added[1], width = NAMES - 2);
-        before = (*raw, *packed);
+    let mut line = |name: &str, columns: [String; 2]| {
+        let _ = writeln!(out, "  {name:<width$}{:>10}{:>10}", columns[0], columns[1], width = NAMES - 2);
+    };
+    let columns = |sizes: &Sizes| [sizes.raw, sizes.packed];
+    if let Some(first) = ladder.first() {
+        line(&first.name, columns(first).map(grouped));
     }
-    out + &format!("  {:<width$}{:>10}{:>10}\n", "total", grouped(before.0), grouped(before.1), width = NAMES - 2)
+    for pair in ladder.windows(2) {
+        let (before, after) = (columns(&pair[0]), columns(&pair[1]));
+        line(&pair[1].name, [0, 1].map(|column| signed(difference(before[column], after[column]))));
+    }
+    if let Some(last) = ladder.last() {
+        line("total", columns(last).map(grouped));
+    }
+    out
 }
 
 fn packed(all: &[Sizes]) -> String {
