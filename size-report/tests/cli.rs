@@ -84,6 +84,22 @@ fn report_against_itself_shows_no_change() {
 }
 
 #[test]
+fn revision_is_built_and_measured_like_this_one() {
+    let budget = budget(1 << 20);
+    let packed = "packed = [{ name = \"everything\", features = [\"network\", \"tools\"], bytes = 1000000 }]\n";
+    fs::write(budget.path(), fs::read_to_string(budget.path()).unwrap() + packed).unwrap();
+    let output = size_report(&["--json", "--budget", budget.path().to_str().unwrap(), "--against", "HEAD"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let delta = &json(&output)["delta"];
+    assert_eq!(delta["left_out"], serde_json::json!([]), "this revision can be measured as this program knows it");
+    let changed = |table: &str| -> i64 {
+        delta[table].as_object().unwrap().values().map(|change| change.as_i64().unwrap()).sum()
+    };
+    assert_eq!(changed("crates") + changed("other"), delta["bytes"].as_i64().unwrap());
+    assert_eq!(delta["commit"].as_str().unwrap().len(), 40);
+}
+
+#[test]
 fn dynamic_program_is_refused() {
     let ls = "/bin/ls";
     assert!(Path::new(ls).exists());
