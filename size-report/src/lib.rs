@@ -5,7 +5,8 @@
 //! - [`freestanding`]: is the loader static, without an interpreter and without libc?
 //! - [`budget`]: the most it may take
 //! - [`against`]: an earlier loader, of a report or of a [`revision`]; [`delta`]: what changed since
-//! - [`image`]: an image's bytes by part
+//! - [`image`]: an image's bytes by part, module, kind of [`section`] and stage of the codec; [`cost`]: what a section costs
+//!   once it is packed
 //! - [`packed`]: loaders with fewer features, and as images hold them
 //! - [`make`]: building the loader, as it ships and with symbols
 //! - [`elf`]: the ELF reading that the others share; [`text`]: the reports for people
@@ -13,6 +14,7 @@
 
 pub mod against;
 pub mod budget;
+pub mod cost;
 pub mod delta;
 pub mod elf;
 pub mod freestanding;
@@ -23,6 +25,7 @@ pub mod make;
 pub mod origin;
 pub mod packed;
 pub mod revision;
+pub mod section;
 pub mod text;
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use size_report::{Report, freestanding, text};
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Print where the bytes of this image go instead
+    /// Print where the bytes of this image go instead: by part, stage of the codec, kind of section and module
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["loader", "budget", "against"])]
     image: Option<PathBuf>,
     /// Measure this file instead of building the loader (for builds that need flags of their own)
@@ -42,8 +42,11 @@ struct Arguments {
     #[arg(long, value_name = "FILE|REVISION")]
     against: Option<String>,
     /// How many functions to name, of the largest and of those that changed most; --json has all
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with_all = ["image", "by_feature"])]
     functions: usize,
+    /// How many modules of an image to name, the largest first; --json has all
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "image")]
+    modules: usize,
     /// Print JSON for machines, and nothing else, on standard output
     #[arg(long)]
     json: bool,
@@ -52,7 +55,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.image {
-        Some(image) => report_image(image, arguments.json),
+        Some(image) => report_image(image, &arguments),
         None if arguments.by_feature => report_features(arguments.json),
         None => report_loader(&arguments),
     };
@@ -62,9 +65,9 @@ fn main() -> ExitCode {
     })
 }
 
-fn report_image(path: &Path, json: bool) -> Result<ExitCode> {
+fn report_image(path: &Path, arguments: &Arguments) -> Result<ExitCode> {
     let report = ImageReport { image: Image::read(path)? };
-    print(&report, json, |report| text::image(&report.image))?;
+    print(&report, arguments.json, |report| text::image(&report.image, arguments.modules))?;
     Ok(ExitCode::SUCCESS)
 }
 
