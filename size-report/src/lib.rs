@@ -10,12 +10,14 @@
 //! - [`packed`]: loaders with fewer features, and as images hold them
 //! - [`make`]: building the loader, as it ships and with symbols
 //! - [`elf`]: the ELF reading that the others share; [`text`]: the reports for people
+//! - [`treemap`]: what takes bytes as areas; [`drawing`]: these as SVG
 #![forbid(unsafe_code)]
 
 pub mod against;
 pub mod budget;
 pub mod cost;
 pub mod delta;
+pub mod drawing;
 pub mod elf;
 pub mod freestanding;
 pub mod function;
@@ -27,6 +29,7 @@ pub mod packed;
 pub mod revision;
 pub mod section;
 pub mod text;
+pub mod treemap;
 
 #[cfg(test)]
 mod assemble;

@@ -2,6 +2,7 @@
 //! or is not freestanding, and on every other error.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ use size_report::image::{Image, ImageReport};
 use size_report::loader::Loader;
 use size_report::make::{Built, Workspace};
 use size_report::packed::{self, Sizes};
-use size_report::{Report, freestanding, text};
+use size_report::treemap::Tile;
+use size_report::{Report, drawing, freestanding, text};
 
 /// Builds the loader and prints where its bytes go: by section, crate, source module and function. Fails when it is larger
 /// than its budget, and when it is not a static program without interpreter and libc.
@@ -47,6 +49,9 @@ struct Arguments {
     /// How many modules of an image to name, the largest first; --json has all
     #[arg(long, value_name = "N", default_value_t = 20, requires = "image")]
     modules: usize,
+    /// Draw a treemap of the loader, or of the image, into this file too, as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "by_feature")]
+    svg: Option<PathBuf>,
     /// Print JSON for machines, and nothing else, on standard output
     #[arg(long)]
     json: bool,
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
 
 fn report_image(path: &Path, arguments: &Arguments) -> Result<ExitCode> {
     let report = ImageReport { image: Image::read(path)? };
+    draw(arguments, || Tile::from(&report.image))?;
     print(&report, arguments.json, |report| text::image(&report.image, arguments.modules))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -78,6 +84,7 @@ fn report_features(json: bool) -> Result<ExitCode> {
 
 fn report_loader(arguments: &Arguments) -> Result<ExitCode> {
     let report = measure(&Workspace::find()?, arguments)?;
+    draw(arguments, || Tile::from(&report.loader))?;
     print(&report, arguments.json, |report| text::report(report, arguments.functions))?;
     if !report.budget.ok {
         eprintln!("size-report: {}", text::over_budget(&report));
@@ -108,6 +115,12 @@ fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<Report> {
 /// The files that the user wants measured.
 fn given(arguments: &Arguments) -> Option<Built> {
     Some(Built { shipped: arguments.loader.clone()?, symbols: arguments.symbols.clone()? })
+}
+
+/// Draws what was measured, if that is wanted.
+fn draw(arguments: &Arguments, whole: impl FnOnce() -> Tile) -> Result<()> {
+    let Some(path) = &arguments.svg else { return Ok(()) };
+    fs::write(path, drawing::draw(&whole())).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn print<T: Serialize>(report: &T, json: bool, to_text: impl FnOnce(&T) -> String) -> Result<()> {

@@ -29,12 +29,12 @@ fn total(bytes: u64) -> String {
 }
 
 /// A part of a whole in percent.
-fn share(bytes: u64, of: u64) -> f64 {
+pub fn share(bytes: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { 100.0 * bytes as f64 / of as f64 }
 }
 
 /// A number with its digits in groups of three.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
