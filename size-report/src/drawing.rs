@@ -84,11 +84,10 @@ impl<'a> Drawing<'a> {
         self.unlabelled.push((&leaf.name, area));
     }
 
-    /// Labels the leaves, where groups have left room, by their names or the ends of these.
+    /// Labels the leaves, where groups have left room.
     fn label_leaves(&mut self) {
         for (name, area) in std::mem::take(&mut self.unlabelled) {
-            let end = name.rsplit("::").next().unwrap_or(name);
-            self.label(&[name, end], area, "label");
+            self.label(&ends(name), area, "label");
         }
     }
 
@@ -105,6 +104,13 @@ impl<'a> Drawing<'a> {
         self.labels = std::mem::take(&mut self.labels).add(label);
         self.taken.push(place);
     }
+}
+
+/// A path and what follows each of its `::` outside of angle brackets, the longest first.
+fn ends(path: &str) -> Vec<&str> {
+    let is_whole = |end: &&str| end.matches('<').count() == end.matches('>').count();
+    let ends = path.match_indices("::").map(|(at, colons)| &path[at + colons.len()..]);
+    [path].into_iter().chain(ends.filter(is_whole)).collect()
 }
 
 fn label_width(name: &str) -> f64 {
@@ -143,7 +149,7 @@ fn style() -> String {
         )
     };
     format!(
-        "text {{ font: {LETTER}px ui-monospace, Menlo, Consolas, monospace; pointer-events: none; }}\n\
+        "text {{ font-family: ui-monospace, Menlo, Consolas, monospace; font-size: {LETTER}px; pointer-events: none; }}\n\
          .heading {{ font-size: 14px; }}\n\
          .name {{ font-weight: bold; paint-order: stroke; stroke-width: 3px; stroke-opacity: 0.7; }}\n\
          .leaf {{ stroke-width: 0.3px; }}\n.group {{ fill: none; stroke-width: 2px; pointer-events: none; }}\n\
@@ -234,6 +240,12 @@ mod tests {
             assert!(one.x + one.width <= WIDTH + 0.001 && one.y + one.height <= HEIGHT + 0.001, "{name}");
             assert!(!labels[..number].iter().any(|(_, other)| overlap(one, other)), "{name}");
         }
+    }
+
+    #[test]
+    fn labels_are_ends_of_paths() {
+        assert_eq!(ends("a::b::c"), ["a::b::c", "b::c", "c"]);
+        assert_eq!(ends("<a::b as c::d>::e"), ["<a::b as c::d>::e", "e"]);
     }
 
     #[test]

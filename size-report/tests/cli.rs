@@ -46,7 +46,8 @@ fn loader_keeps_its_budget() {
 
 #[test]
 fn every_byte_is_accounted_for() {
-    let output = report_within(1 << 20, &[]);
+    let drawing = tempfile::NamedTempFile::new().unwrap();
+    let output = report_within(1 << 20, &["--svg", drawing.path().to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
     let loader = &json(&output)["loader"];
     let bytes = loader["bytes"].as_u64().unwrap();
@@ -58,6 +59,10 @@ fn every_byte_is_accounted_for() {
         let bytes = functions.filter(|function| function["crate"] == *name).map(|function| &function["bytes"]);
         assert_eq!(bytes.map(|bytes| bytes.as_u64().unwrap()).sum::<u64>(), of_crate.as_u64().unwrap(), "{name}");
     }
+    let drawing = fs::read_to_string(drawing.path()).unwrap();
+    let drawing = roxmltree::Document::parse(&drawing).unwrap();
+    let drawn = drawing.descendants().filter_map(|node| node.attribute("data-bytes")?.parse::<u64>().ok());
+    assert_eq!(drawn.sum::<u64>(), bytes);
     let bss = loader["sections"][".bss"].as_u64().unwrap_or(0);
     assert!(sum(&loader["sections"]) - bss <= bytes);
     assert!(loader["sections"][".text"].as_u64().unwrap() > bytes / 2);

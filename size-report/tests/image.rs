@@ -31,7 +31,9 @@ fn report(system: &System, compress: Compress, early: Option<&[u8]>) -> (Value, 
     let mut request = system.request_for("one\ntwo\nlarge\n");
     (request.compress, request.early, request.force) = (compress, early, true);
     let image = system.build(&request).unwrap();
-    let output = size_report(system.path("image").to_str().unwrap(), &["--json"]);
+    let (path, drawing) = (system.path("image"), system.path("drawing"));
+    let arguments = ["--json", "--svg", drawing.to_str().unwrap()];
+    let output = size_report(path.to_str().unwrap(), &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
     (report["image"].take(), image.bytes.len() as u64)
@@ -73,6 +75,19 @@ fn parts_modules_kinds_and_stages_add_up() {
         };
         assert_eq!(counts, expected);
     }
+}
+
+#[test]
+fn every_byte_is_drawn() {
+    let system = system();
+    let (_, bytes) = report(&system, Compress::Fast, None);
+    let drawing = std::fs::read_to_string(system.path("drawing")).unwrap();
+    let drawing = roxmltree::Document::parse(&drawing).unwrap();
+    let drawn = drawing.descendants().filter_map(|node| node.attribute("data-bytes")?.parse::<u64>().ok());
+    assert_eq!(drawn.sum::<u64>(), bytes);
+    let of_module =
+        |node: roxmltree::Node| node.text().is_some_and(|title| title.starts_with("blobs › large › .symtab: "));
+    assert!(drawing.descendants().any(of_module));
 }
 
 #[test]
