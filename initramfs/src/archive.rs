@@ -160,8 +160,22 @@ impl Entry<'_> {
     }
 }
 
+/// An archive read from an image.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// Where in the image its first header is, in bytes.
+    pub start: usize,
+    /// What it holds.
+    pub entries: Vec<Entry<'a>>,
+}
+
 /// Reads all archives in `image`, one after the other with zeros between, as the kernel does: each archive's entries.
 pub fn read(image: &[u8]) -> Result<Vec<Vec<Entry<'_>>>> {
+    Ok(find(image)?.into_iter().map(|archive| archive.entries).collect())
+}
+
+/// The same, with where each archive is.
+pub fn find(image: &[u8]) -> Result<Vec<Found<'_>>> {
     let mut archives = Vec::new();
     let mut rest = image;
     loop {
@@ -172,7 +186,7 @@ pub fn read(image: &[u8]) -> Result<Vec<Vec<Entry<'_>>>> {
         }
         let at = image.len() - rest.len();
         let (entries, tail) = read_one(rest).with_context(|| format!("no sound cpio archive (newc) at byte {at}"))?;
-        archives.push(entries);
+        archives.push(Found { start: at, entries });
         rest = tail;
     }
 }

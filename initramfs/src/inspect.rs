@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
-use crate::contents::Contents;
+use crate::contents::{Contents, Packed};
 
 /// What an image holds.
 #[derive(Debug, Serialize)]
@@ -66,16 +66,11 @@ impl Inspection {
     fn parse(image: &[u8]) -> Result<Inspection> {
         let contents = Contents::of(image)?;
         let table = contents.table()?;
-        let modules = table.modules().map(|id| {
-            let module = table.module(id);
-            let name = text(table.name(id).as_bytes());
-            let blob = contents.blob(module.blob).with_context(|| format!("its module {name}"))?;
-            Ok(Module {
-                name,
-                class: module.class.name(),
-                raw: blob.raw_length() as u64,
-                packed: blob.packed_length() as u64,
-            })
+        let modules = contents.modules()?.into_iter().map(|Packed { name, class, blob }| Module {
+            name,
+            class: class.name(),
+            raw: blob.raw_length() as u64,
+            packed: blob.packed_length() as u64,
         });
         let early = || contents.early.iter().flatten().filter(|entry| entry.is_file());
         let others = contents.others.iter().filter(|entry| entry.is_file());
@@ -86,7 +81,7 @@ impl Inspection {
             release: text(table.release()),
             build_id: table.build_id().iter().map(|byte| format!("{byte:02x}")).collect(),
             cmdline: text(table.cmdline()),
-            modules: modules.collect::<Result<_>>()?,
+            modules: modules.collect(),
             table_bytes: contents.table.len() as u64,
             blobs_bytes: contents.blobs.len() as u64,
             loader_bytes: contents.loader.len() as u64,

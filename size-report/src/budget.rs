@@ -48,7 +48,7 @@ pub struct Limit {
 }
 
 /// A loader against its budget; the field names are those of the JSON output, and are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// The most the loader may take, in bytes.
     pub bytes: u64,
@@ -89,19 +89,9 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Bytes;
 
     fn loader(arch: &str, bytes: u64) -> Loader {
-        let none = Bytes::new;
-        Loader {
-            path: "init".into(),
-            arch: arch.into(),
-            bytes,
-            sections: none(),
-            crates: none(),
-            modules: none(),
-            other: none(),
-        }
+        Loader { arch: arch.into(), bytes, ..Loader::default() }
     }
 
     fn budget(text: &str) -> Result<Budget> {

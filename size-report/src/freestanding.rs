@@ -7,7 +7,8 @@ use std::fmt;
 use object::elf::{PT_DYNAMIC, PT_INTERP};
 use object::{Object, ObjectSymbol};
 
-use crate::elf::Elf;
+use crate::elf::{self, Elf};
+use crate::make::Built;
 
 /// A promise that is broken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +51,14 @@ impl fmt::Display for NotFreestanding {
         write!(f, "{} is not a freestanding static program:", self.program)?;
         self.faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
     }
+}
+
+/// Checks both files of a loader.
+pub fn check_files(built: &Built) -> anyhow::Result<()> {
+    for path in [&built.shipped, &built.symbols] {
+        check(&Elf::parse(path, &elf::read(path)?)?)?;
+    }
+    Ok(())
 }
 
 /// Checks a program, by its program headers and by the symbols it has.

@@ -1,25 +1,32 @@
-//! An image's bytes by part: early archive, loader, table, blobs, other files, and what cpio itself takes.
+//! An image's bytes: by part, by module, by kind of section, and by stage of the codec.
 //!
-//! An image is one or more newc archives in a row (Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
-//! What stands before the archive with `/init` is the early part: microcode and the like.
+//! What stands before the loader's archive is the early part: microcode and the like. The builder's own reader takes the
+//! image apart; what a section costs once it is packed, [`cost`] says.
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
-use cpio::newc::Reader;
+use anyhow::{Context, Result};
+use modstrap_initramfs::contents::{Contents, Packed};
 use serde::Serialize;
 
 use crate::Bytes;
+use crate::cost::{self, Cost, Kinds};
+use crate::elf;
 
 /// The archives before the loader's own, with all their headers and padding.
 pub const EARLY: &str = "early";
-/// Archive headers, names, padding and ends.
-pub const HEADERS: &str = "headers";
-/// Files with a part of their own; every other file counts as [`FILES`].
-const PARTS: [(&str, &str); 3] = [("init", "loader"), ("modstrap/table", "table"), ("modstrap/blobs", "blobs")];
+/// The packed modules.
+pub const BLOBS: &str = "blobs";
+/// What finds them.
+pub const TABLE: &str = "table";
+/// The program that the kernel starts.
+pub const LOADER: &str = "loader";
 /// All other files: firmware, `--file`, the targets of symbolic links.
 pub const FILES: &str = "files";
+/// Archive headers, names, padding and ends.
+pub const HEADERS: &str = "headers";
+/// Among kinds of sections: the header of each blob, and what aligns them.
+pub const FRAMES: &str = "(blob headers)";
 
 /// The whole report on an image: what `size-report --image IMAGE --json` prints. The field names are kept.
 #[derive(Debug, Serialize)]
@@ -37,169 +44,114 @@ pub struct Image {
     pub bytes: u64,
     /// Bytes by part: `early`, `loader`, `table`, `blobs`, `files`, `headers`; they add up to the size.
     pub parts: Bytes,
+    /// The modules, the largest in the image first.
+    pub modules: Vec<Module>,
+    /// What sections of all modules take, by kind. The packed bytes add up to those of the blobs.
+    pub kinds: Kinds,
+    /// What the codec makes of the modules.
+    pub stages: Stages,
+}
+
+/// A module of an image.
+#[derive(Debug, Serialize)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// What it is to a boot.
+    pub class: &'static str,
+    /// Its bytes as the kernel gets it.
+    pub raw: u64,
+    /// Its bytes in the image, without the blob's header.
+    pub packed: u64,
+    /// What its sections take of both, by kind.
+    pub kinds: Kinds,
+}
+
+/// The bytes of all modules at each stage of the codec, and how many of them it is for.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stages {
+    /// As the kernel gets them.
+    pub raw: u64,
+    /// Taken apart into streams, where that makes them smaller.
+    pub filtered: u64,
+    /// These deflated, where that makes them smaller.
+    pub deflated: u64,
+    /// With the header of each blob (its checksum and lengths), and aligned: the blob file.
+    pub framed: u64,
+    /// How many modules are taken apart.
+    pub modules_filtered: u64,
+    /// How many are deflated.
+    pub modules_deflated: u64,
 }
 
 impl Image {
-    /// Reads an image. Refuses what is compressed, cut off, or holds no loader.
+    /// Reads an image. Refuses what is compressed, cut off, damaged, or holds no loader.
     pub fn read(path: &Path) -> Result<Image> {
-        let data = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let parts = parts(&data).with_context(|| format!("{} is not an image of modstrap", path.display()))?;
-        Ok(Image { path: path.to_owned(), bytes: data.len() as u64, parts })
+        let data = elf::read(path)?;
+        let image = Image::parse(path, &data);
+        image.with_context(|| format!("{} is not an image of modstrap", path.display()))
     }
-}
 
-fn parts(data: &[u8]) -> Result<Bytes> {
-    let names = PARTS.iter().map(|&(_, part)| part).chain([EARLY, FILES, HEADERS]);
-    let mut parts: Bytes = names.map(|name| (name.to_owned(), 0)).collect();
-    let mut at = 0;
-    let mut has_loader = false;
-    while at < data.len() {
-        let archive = Archive::read(data, at)?;
-        has_loader |= archive.files.iter().any(|file| file.name == PARTS[0].0);
-        if has_loader {
-            archive.count(&mut parts);
-        } else {
-            add(&mut parts, EARLY, archive.bytes);
+    fn parse(path: &Path, data: &[u8]) -> Result<Image> {
+        let contents = Contents::of(data)?;
+        let packed = contents.modules()?;
+        let mut modules = packed.iter().map(Module::of).collect::<Result<Vec<Module>>>()?;
+        let stages = Stages::of(&packed, contents.blobs.len());
+        let mut kinds = Kinds::from([(FRAMES.to_owned(), Cost { raw: 0, packed: stages.framed - stages.deflated })]);
+        for (kind, cost) in modules.iter().flat_map(|module| &module.kinds) {
+            let sum = kinds.entry(kind.clone()).or_default();
+            *sum = [*sum, *cost].into_iter().sum();
         }
-        at += archive.bytes;
+        modules.sort_by_key(|module| std::cmp::Reverse(module.packed));
+        Ok(Image {
+            path: path.to_owned(),
+            bytes: data.len() as u64,
+            parts: parts(&contents, data.len()),
+            modules,
+            kinds,
+            stages,
+        })
     }
-    ensure!(has_loader, "it has no /init");
-    Ok(parts)
 }
 
-fn add(parts: &mut Bytes, part: &str, bytes: usize) {
-    *parts.entry(part.to_owned()).or_default() += bytes as u64;
+fn parts(contents: &Contents, length: usize) -> Bytes {
+    let files = contents.others.iter().map(|entry| entry.content.len()).sum();
+    let mut parts = vec![
+        (EARLY, contents.start),
+        (LOADER, contents.loader.len()),
+        (TABLE, contents.table.len()),
+        (BLOBS, contents.blobs.len()),
+        (FILES, files),
+    ];
+    parts.push((HEADERS, length - parts.iter().map(|(_, bytes)| bytes).sum::<usize>()));
+    parts.into_iter().map(|(part, bytes)| (part.to_owned(), bytes as u64)).collect()
 }
 
-/// One archive of an image.
-struct Archive {
-    /// From its first header to the start of the next archive.
-    bytes: usize,
-    files: Vec<File>,
-}
-
-/// What an archive says of one file.
-struct File {
-    name: String,
-    bytes: usize,
-}
-
-impl Archive {
-    /// Reads the archive at `start`, and the zeros that follow it.
-    fn read(data: &[u8], start: usize) -> Result<Archive> {
-        let mut rest = Cursor::new(data);
-        rest.set_position(start as u64);
-        let mut files = Vec::new();
-        let end = loop {
-            let at = rest.position();
-            let mut reader = Reader::new(rest).with_context(|| no_header(data, at))?;
-            let (name, bytes) = (plain_name(reader.entry().name()).to_owned(), reader.entry().file_size() as usize);
-            ensure!(reader.offset()? as usize + bytes <= data.len(), "it is cut off within /{name}");
-            let is_trailer = reader.entry().is_trailer();
-            rest = reader.skip()?;
-            if is_trailer {
-                break data.len().min(rest.position() as usize);
-            }
-            files.push(File { name, bytes });
-        };
-        let zeros = data[end..].iter().take_while(|&&byte| byte == 0).count();
-        Ok(Archive { bytes: end + zeros - start, files })
+impl Module {
+    fn of(packed: &Packed) -> Result<Module> {
+        let Packed { name, class, blob } = packed;
+        Ok(Module {
+            name: name.clone(),
+            class: class.name(),
+            raw: blob.raw_length() as u64,
+            packed: blob.packed_length() as u64,
+            kinds: cost::of(blob).with_context(|| format!("its module {name}"))?,
+        })
     }
+}
 
-    /// Adds the archive's files to their parts, and what is left of it to the headers.
-    fn count(&self, parts: &mut Bytes) {
-        for file in &self.files {
-            let part = PARTS.iter().find(|&&(name, _)| name == file.name).map_or(FILES, |&(_, part)| part);
-            add(parts, part, file.bytes);
+impl Stages {
+    fn of(modules: &[Packed], framed: usize) -> Stages {
+        let mut stages = Stages { framed: framed as u64, ..Stages::default() };
+        for Packed { blob, .. } in modules {
+            let is_filtered = blob.streams_length() > 0;
+            let filtered = if is_filtered { blob.streams_length() } else { blob.raw_length() };
+            stages.raw += blob.raw_length() as u64;
+            stages.filtered += filtered as u64;
+            stages.deflated += blob.packed_length() as u64;
+            stages.modules_filtered += u64::from(is_filtered);
+            stages.modules_deflated += u64::from(blob.packed_length() < filtered);
         }
-        let of_files: usize = self.files.iter().map(|file| file.bytes).sum();
-        add(parts, HEADERS, self.bytes - of_files);
-    }
-}
-
-/// A name without what archivers put before it: `./init` and `/init` are `init`.
-fn plain_name(name: &str) -> &str {
-    name.trim_start_matches("./").trim_start_matches('/')
-}
-
-fn no_header(data: &[u8], at: u64) -> String {
-    if at as usize >= data.len() {
-        return format!("it ends at byte {at} without an archive's end");
-    }
-    format!("at byte {at} there is no newc header (an image is not compressed, nor is what stands before or behind it)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cpio::newc::{Builder, trailer};
-    use std::io::Write;
-
-    fn archive(files: &[(&str, usize)]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for &(name, bytes) in files {
-            let mut file = Builder::new(name).mode(0o100_755).write(&mut out, bytes as u32);
-            file.write_all(&vec![1; bytes]).unwrap();
-            file.finish().unwrap();
-        }
-        trailer(&mut out).unwrap();
-        out
-    }
-
-    fn image() -> Vec<u8> {
-        archive(&[("init", 1001), ("modstrap/table", 2002), ("modstrap/blobs", 3003), ("bin/sh", 404)])
-    }
-
-    #[track_caller]
-    fn refused(data: &[u8], message: &str) {
-        let error = format!("{:#}", parts(data).unwrap_err());
-        assert!(error.contains(message), "{error}");
-    }
-
-    #[test]
-    fn parts_add_up_to_the_image() {
-        let data = image();
-        let parts = parts(&data).unwrap();
-        assert_eq!(
-            [parts["loader"], parts["table"], parts["blobs"], parts[FILES], parts[EARLY]],
-            [1001, 2002, 3003, 404, 0]
-        );
-        assert_eq!(parts.values().sum::<u64>(), data.len() as u64);
-    }
-
-    #[test]
-    fn what_stands_before_the_loaders_archive_is_early() {
-        let mut early = archive(&[("kernel/x86/microcode/GenuineIntel.bin", 555)]);
-        early.resize(early.len().next_multiple_of(512), 0);
-        let both = [&early[..], &image()].concat();
-        let parts = parts(&both).unwrap();
-        assert_eq!(parts[EARLY], early.len() as u64);
-        assert_eq!(parts["loader"], 1001);
-        assert_eq!(parts.values().sum::<u64>(), both.len() as u64);
-    }
-
-    #[test]
-    fn other_files_are_refused() {
-        refused(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "at byte 0 there is no newc header");
-        refused(&archive(&[("bin/sh", 10)]), "it has no /init");
-        refused(&[], "it has no /init");
-    }
-
-    #[test]
-    fn cut_off_image_is_refused_wherever_it_is_cut() {
-        let data = image();
-        refused(&data[..data.len() / 2], "it is cut off within /modstrap/blobs");
-        let trailer = data.windows(10).position(|window| window == b"TRAILER!!!").unwrap();
-        for end in 1..trailer {
-            assert!(parts(&data[..end]).is_err(), "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn compressed_archive_behind_an_early_one_is_refused() {
-        let mut data = archive(&[("kernel/x86/microcode/AuthenticAMD.bin", 4)]);
-        let at = data.len();
-        data.extend([0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]);
-        refused(&data, &format!("at byte {at} there is no newc header"));
+        stages
     }
 }

@@ -1,9 +1,9 @@
-//! A loader's bytes: by section, by crate, and for our own crate by source module.
+//! A loader's bytes: by section, by crate, for our own crate by source module, and by function.
 //!
 //! The file that ships has neither sections nor symbols, so a second link of the same code, with both, says what its
 //! bytes are. Sizes come from the symbol table. What no symbol covers is listed under its own name in `other`, so
-//! that `crates` and `other` add up to the file's size, and `modules` to our crate's. Inlined code counts where it
-//! ended up.
+//! that `crates` and `other` add up to the file's size, `modules` to our crate's, and `functions` to all crates'.
+//! Inlined code counts where it ended up.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,9 @@ use rustc_demangle::try_demangle;
 use serde::{Deserialize, Serialize};
 
 use crate::Bytes;
-use crate::elf::Elf;
+use crate::elf::{self, Elf};
+use crate::function::{Count, Function};
+use crate::make::Built;
 use crate::origin::Origin;
 
 /// Constants without a symbol: strings, jump tables, merged literals.
@@ -33,7 +35,7 @@ pub const BSS: &str = ".bss";
 const TOLERANCE: f64 = 0.01;
 
 /// The numbers of one loader; the field names are those of the JSON output, and are kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Loader {
     /// The file that ships.
     pub path: PathBuf,
@@ -49,44 +51,60 @@ pub struct Loader {
     pub modules: Bytes,
     /// File bytes of no crate: [`CONSTANTS`], [`HEADERS`], [`PADDING`], [`TAIL`].
     pub other: Bytes,
+    /// The functions of all crates, the largest first; none in what earlier versions of this program wrote.
+    #[serde(default)]
+    pub functions: Vec<Function>,
 }
 
 impl Loader {
+    /// Measures the two files of a loader.
+    pub fn of(built: &Built) -> Result<Loader> {
+        let (shipped, symbols) = (elf::read(&built.shipped)?, elf::read(&built.symbols)?);
+        Loader::measure(&Elf::parse(&built.shipped, &shipped)?, &Elf::parse(&built.symbols, &symbols)?)
+    }
+
+    /// What can be said of a file that ships by itself: its size.
+    pub fn without_symbols(shipped: &Elf) -> Result<Loader> {
+        Ok(Loader {
+            path: shipped.path.clone(),
+            arch: shipped.architecture()?.to_owned(),
+            bytes: shipped.data.len() as u64,
+            ..Loader::default()
+        })
+    }
+
     /// Measures the file that ships by its link with symbols.
-    pub fn measure(shipped: &Elf, symbols: &Elf) -> Result<Loader> {
+    fn measure(shipped: &Elf, symbols: &Elf) -> Result<Loader> {
         ensure!(
             symbols.file.symbols().next().is_some(),
             "{} has no symbol table: was it linked with section headers and without strip?",
             symbols.path.display()
         );
         ensure_same_code(shipped, symbols)?;
-        let mut loader = Loader {
-            path: shipped.path.clone(),
-            arch: shipped.architecture()?.to_owned(),
-            bytes: shipped.data.len() as u64,
-            sections: Bytes::new(),
-            crates: Bytes::new(),
-            modules: Bytes::new(),
-            other: Bytes::new(),
-        };
+        let mut loader = Loader::without_symbols(shipped)?;
+        let mut functions = Count::default();
         for section in loaded_sections(symbols) {
-            loader.count_section(symbols, &section);
+            loader.count_section(symbols, &section, &mut functions);
         }
+        loader.functions = functions.into_functions();
         loader.count_rest(shipped)?;
         Ok(loader)
     }
 
-    fn count_section(&mut self, elf: &Elf, section: &Section) {
+    fn count_section(&mut self, elf: &Elf, section: &Section, functions: &mut Count) {
         let name = section.name().unwrap_or("unnamed");
         add(&mut self.sections, family(name), section.size());
         if is_in_file(section) {
-            spans(elf, section).for_each(|span| self.count_span(&span));
+            spans(elf, section).for_each(|span| self.count_span(&span, functions));
         }
     }
 
-    fn count_span(&mut self, span: &Span) {
-        match span.symbol.and_then(Origin::of) {
-            Some(origin) => self.count_origin(&origin, span.bytes),
+    fn count_span(&mut self, span: &Span, functions: &mut Count) {
+        match span.symbol.and_then(|symbol| Some((symbol, Origin::of(symbol)?))) {
+            Some((symbol, origin)) => {
+                self.count_origin(&origin, span.bytes);
+                functions.add(symbol, &origin, span.bytes);
+            }
             None if span.is_code => {} // padding, which `count_rest` counts
             None => add(&mut self.other, CONSTANTS, span.bytes),
         }
@@ -277,8 +295,22 @@ mod tests {
     }
 
     #[test]
+    fn functions_are_largest_first_and_copies_are_one() {
+        let copy = "\n.section .text.c, \"ax\"\nitem _ZN8modstrap4boot3run17h0123456789abcdefE, 7, function\n";
+        let loader = measured(&format!("{SOURCE}{copy}"), &format!("{SOURCE}{copy}")).unwrap();
+        let found = |function: &Function| (function.name.clone(), function.bytes, function.copies);
+        let [first, second, ..] = &loader.functions[..] else { panic!("two functions") };
+        assert_eq!(found(first), ("modstrap::boot::run".into(), 107, 2));
+        assert_eq!((first.krate.as_str(), first.module.as_deref()), ("modstrap", Some("boot")));
+        assert_eq!(found(second), ("miniz_oxide::inflate::core::init_tree".into(), 50, 1));
+        assert_eq!((second.krate.as_str(), second.module.as_deref()), ("miniz_oxide", None));
+    }
+
+    #[test]
     fn everything_adds_up_to_the_file() {
         let loader = measured(SOURCE, SOURCE).unwrap();
+        let of_functions = loader.functions.iter().map(|function| function.bytes);
+        assert_eq!(of_functions.chain(loader.other.values().copied()).sum::<u64>(), loader.bytes);
         assert_eq!(loader.crates.values().chain(loader.other.values()).sum::<u64>(), loader.bytes);
         assert_eq!(loader.modules.values().sum::<u64>(), loader.crates["modstrap"]);
     }

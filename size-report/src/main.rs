@@ -2,28 +2,29 @@
 //! or is not freestanding, and on every other error.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde::Serialize;
+use size_report::against::Against;
 use size_report::budget::Budget;
-use size_report::delta::Earlier;
-use size_report::elf::{self, Elf};
 use size_report::image::{Image, ImageReport};
 use size_report::loader::Loader;
 use size_report::make::{Built, Workspace};
 use size_report::packed::{self, Sizes};
-use size_report::{Report, freestanding, text};
+use size_report::treemap::Tile;
+use size_report::{Report, drawing, freestanding, text};
 
-/// Builds the loader and prints where its bytes go: by section, by crate, by source module. Fails when it is larger
+/// Builds the loader and prints where its bytes go: by section, crate, source module and function. Fails when it is larger
 /// than its budget, and when it is not a static program without interpreter and libc.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Print where the bytes of this image go instead
+    /// Print where the bytes of this image go instead: by part, stage of the codec, kind of section and module
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["loader", "budget", "against"])]
     image: Option<PathBuf>,
     /// Measure this file instead of building the loader (for builds that need flags of their own)
@@ -38,9 +39,19 @@ struct Arguments {
     /// Print what each feature adds to the loader instead: as it is linked, and packed
     #[arg(long, conflicts_with_all = ["image", "loader", "budget", "against"])]
     by_feature: bool,
-    /// Show what changed since the report in this file, an earlier output of --json
-    #[arg(long, value_name = "FILE")]
-    against: Option<PathBuf>,
+    /// Show what changed since: since the report in a file, an earlier output of --json, or since a revision of git,
+    /// whose loader is then built too
+    #[arg(long, value_name = "FILE|REVISION")]
+    against: Option<String>,
+    /// How many functions to name, of the largest and of those that changed most; --json has all
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with_all = ["image", "by_feature"])]
+    functions: usize,
+    /// How many modules of an image to name, the largest first; --json has all
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "image")]
+    modules: usize,
+    /// Draw a treemap of the loader, or of the image, into this file too, as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "by_feature")]
+    svg: Option<PathBuf>,
     /// Print JSON for machines, and nothing else, on standard output
     #[arg(long)]
     json: bool,
@@ -49,7 +60,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.image {
-        Some(image) => report_image(image.clone(), arguments.json),
+        Some(image) => report_image(image, &arguments),
         None if arguments.by_feature => report_features(arguments.json),
         None => report_loader(&arguments),
     };
@@ -59,9 +70,10 @@ fn main() -> ExitCode {
     })
 }
 
-fn report_image(path: PathBuf, json: bool) -> Result<ExitCode> {
-    let report = ImageReport { image: Image::read(&path)? };
-    print(&report, json, |report| text::image(&report.image))?;
+fn report_image(path: &Path, arguments: &Arguments) -> Result<ExitCode> {
+    let report = ImageReport { image: Image::read(path)? };
+    draw(arguments, || Tile::from(&report.image))?;
+    print(&report, arguments.json, |report| text::image(&report.image, arguments.modules))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -71,8 +83,9 @@ fn report_features(json: bool) -> Result<ExitCode> {
 }
 
 fn report_loader(arguments: &Arguments) -> Result<ExitCode> {
-    let report = measure(arguments)?;
-    print(&report, arguments.json, text::report)?;
+    let report = measure(&Workspace::find()?, arguments)?;
+    draw(arguments, || Tile::from(&report.loader))?;
+    print(&report, arguments.json, |report| text::report(report, arguments.functions))?;
     if !report.budget.ok {
         eprintln!("size-report: {}", text::over_budget(&report));
     }
@@ -83,35 +96,31 @@ fn report_loader(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(arguments: &Arguments) -> Result<Report> {
-    let budget = Budget::read(&budget_file(arguments)?)?;
-    let earlier = arguments.against.as_deref().map(Earlier::read).transpose()?;
-    let built = files(arguments)?;
-    let (shipped, symbols) = (elf::read(&built.shipped)?, elf::read(&built.symbols)?);
-    let (shipped, symbols) = (Elf::parse(&built.shipped, &shipped)?, Elf::parse(&built.symbols, &symbols)?);
-    freestanding::check(&shipped)?;
-    freestanding::check(&symbols)?;
-    let loader = Loader::measure(&shipped, &symbols)?;
-    let delta = earlier.map(|earlier| earlier.compare(&loader));
+fn measure(workspace: &Workspace, arguments: &Arguments) -> Result<Report> {
+    let budget = Budget::read(&arguments.budget.clone().unwrap_or_else(|| workspace.budget()))?;
+    let against = arguments.against.as_deref().map(|name| Against::find(workspace, name)).transpose()?;
+    let built = given(arguments).map_or_else(|| workspace.build_loader(), Ok)?;
+    freestanding::check_files(&built)?;
+    let loader = Loader::of(&built)?;
+    let limits = budget.packed(&loader.arch)?;
     let packed = match arguments.loader {
         Some(_) => Vec::new(),
-        None => packed::limited(&Workspace::find()?, budget.packed(&loader.arch)?)?,
+        None => packed::limited(workspace, limits)?,
     };
+    let earlier = against.map(|against| against.measure(workspace, limits)).transpose()?;
+    let delta = earlier.map(|earlier| earlier.compare(&loader, &packed)).transpose()?;
     Ok(Report { budget: budget.judge(&loader)?, loader, packed, delta })
 }
 
-fn files(arguments: &Arguments) -> Result<Built> {
-    match (&arguments.loader, &arguments.symbols) {
-        (Some(shipped), Some(symbols)) => Ok(Built { shipped: shipped.clone(), symbols: symbols.clone() }),
-        _ => Workspace::find()?.build_loader(),
-    }
+/// The files that the user wants measured.
+fn given(arguments: &Arguments) -> Option<Built> {
+    Some(Built { shipped: arguments.loader.clone()?, symbols: arguments.symbols.clone()? })
 }
 
-fn budget_file(arguments: &Arguments) -> Result<PathBuf> {
-    match &arguments.budget {
-        Some(file) => Ok(file.clone()),
-        None => Ok(Workspace::find()?.budget()),
-    }
+/// Draws what was measured, if that is wanted.
+fn draw(arguments: &Arguments, whole: impl FnOnce() -> Tile) -> Result<()> {
+    let Some(path) = &arguments.svg else { return Ok(()) };
+    fs::write(path, drawing::draw(&whole())).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn print<T: Serialize>(report: &T, json: bool, to_text: impl FnOnce(&T) -> String) -> Result<()> {

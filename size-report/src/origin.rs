@@ -16,7 +16,7 @@
 mod printed;
 mod v0;
 
-use rustc_demangle::try_demangle;
+use rustc_demangle::{demangle, try_demangle};
 
 /// The loader's library, its program, which is a crate of its own to the compiler, and what that defines for it.
 const OUR_CRATES: [&str; 3] = ["modstrap", "init", "__rustc"];
@@ -24,6 +24,9 @@ const OUR_CRATES: [&str; 3] = ["modstrap", "init", "__rustc"];
 pub const OURS: &str = "modstrap";
 /// Crates that depend on none outside themselves.
 const STANDARD: [&str; 4] = ["core", "alloc", "std", "compiler_builtins"];
+
+/// What the compiler puts before the name of a function to name the table of its `match`.
+const SWITCH_TABLE: &str = "switch.table.";
 
 /// The crate that defines a symbol and, if that is our own, the module directly below `src`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl Origin {
         if symbol.starts_with("anon.") || symbol.starts_with(".L") {
             return None;
         }
-        let symbol = symbol.strip_prefix("switch.table.").unwrap_or(symbol);
+        let symbol = symbol.strip_prefix(SWITCH_TABLE).unwrap_or(symbol);
         let Ok(demangled) = try_demangle(symbol) else {
             return Some(unmangled(symbol));
         };
@@ -59,6 +62,14 @@ impl Origin {
             return Origin { krate: krate.to_owned(), module: None };
         }
         Origin { krate: OURS.to_owned(), module: Some(our_module(krate, path).to_owned()) }
+    }
+}
+
+/// The name of a symbol for people: its path, without the hash that tells copies of one function apart.
+pub fn readable(symbol: &str) -> String {
+    match symbol.strip_prefix(SWITCH_TABLE) {
+        Some(function) => format!("{:#} (switch table)", demangle(function)),
+        None => format!("{:#}", demangle(symbol)),
     }
 }
 
@@ -154,6 +165,17 @@ mod tests {
             "_RNvXse_NtCsgEmfK2I1SDS_4core5arrayAhj120_INtNtNtB7_3ops5index8IndexMutINtNtBI_5range5RangejEE9index_mutCsit7HCOnm8DT_11miniz_oxide",
             "core",
         );
+    }
+
+    #[test]
+    fn names_for_people_have_no_hash() {
+        assert_eq!(readable("_ZN8modstrap4boot3run17haa10cac73e15b9e4E"), "modstrap::boot::run");
+        assert_eq!(readable("_RNvNtCsgEmfK2I1SDS_4core9panicking9panic_fmt"), "core::panicking::panic_fmt");
+        assert_eq!(
+            readable("switch.table._ZN8modstrap4boot3run17haa10cac73e15b9e4E"),
+            "modstrap::boot::run (switch table)"
+        );
+        assert_eq!(readable("memcpy"), "memcpy");
     }
 
     #[test]

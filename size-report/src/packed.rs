@@ -1,12 +1,11 @@
 //! Loaders with fewer features, and as images hold them: packed, with the stub that unpacks them.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use modstrap_initramfs::loader;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Limit;
+use crate::elf;
 use crate::make::Workspace;
 
 /// The features in the order in which a loader grows by them.
@@ -27,11 +26,13 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Builds the loader with these features and measures it.
-    fn of(workspace: &Workspace, name: &str, features: &[&str], limit: Option<u64>) -> Result<Sizes> {
+    /// Builds the loader with these features, and measures it as this stub unpacks it.
+    pub fn of(workspace: &Workspace, name: &str, features: &[String], stub: &[u8]) -> Result<Sizes> {
         let file = workspace.build_with(features)?;
-        let (raw, packed) = measure(&file)?;
-        Ok(Sizes { name: name.into(), raw, packed, limit })
+        let program = elf::read(&file)?;
+        let packed = loader::packed(&program, stub)?;
+        let packed = packed.with_context(|| format!("{} is no loader that can be packed here", file.display()))?;
+        Ok(Sizes { name: name.into(), raw: program.len() as u64, packed: packed.len() as u64, limit: None })
     }
 
     /// Whether it is within its limit.
@@ -43,25 +44,19 @@ impl Sizes {
 /// Measures the loaders that the budget limits.
 pub fn limited(workspace: &Workspace, limits: &[Limit]) -> Result<Vec<Sizes>> {
     let measure = |limit: &Limit| {
-        let features: Vec<&str> = limit.features.iter().map(String::as_str).collect();
-        Sizes::of(workspace, &limit.name, &features, Some(limit.bytes))
+        let sizes = Sizes::of(workspace, &limit.name, &limit.features, loader::STUB)?;
+        Ok(Sizes { limit: Some(limit.bytes), ..sizes })
     };
     limits.iter().map(measure).collect()
 }
 
 /// Measures the loader with no feature, and then with one more at a time.
 pub fn by_feature(workspace: &Workspace) -> Result<Vec<Sizes>> {
-    let steps = (0..=LADDER.len()).map(|count| {
-        let features = &LADDER[..count];
-        Sizes::of(workspace, features.last().unwrap_or(&"no feature"), features, None)
+    let features = LADDER.map(str::to_owned);
+    let steps = (0..=features.len()).map(|count| {
+        let features = &features[..count];
+        let name = features.last().map_or("no feature", String::as_str);
+        Sizes::of(workspace, name, features, loader::STUB)
     });
     steps.collect()
-}
-
-/// The bytes of a loader's file, as it was linked and as images hold it.
-fn measure(file: &Path) -> Result<(u64, u64)> {
-    let program = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let packed = loader::packed(&program, loader::STUB)?;
-    let packed = packed.with_context(|| format!("{} is no loader that can be packed here", file.display()))?;
-    Ok((program.len() as u64, packed.len() as u64))
 }

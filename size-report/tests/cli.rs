@@ -46,13 +46,23 @@ fn loader_keeps_its_budget() {
 
 #[test]
 fn every_byte_is_accounted_for() {
-    let output = report_within(1 << 20, &[]);
+    let drawing = tempfile::NamedTempFile::new().unwrap();
+    let output = report_within(1 << 20, &["--svg", drawing.path().to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
     let loader = &json(&output)["loader"];
     let bytes = loader["bytes"].as_u64().unwrap();
     assert_eq!(fs::metadata(loader["path"].as_str().unwrap()).unwrap().len(), bytes);
     assert_eq!(sum(&loader["crates"]) + sum(&loader["other"]), bytes);
     assert_eq!(sum(&loader["modules"]), loader["crates"]["modstrap"]);
+    for (name, of_crate) in loader["crates"].as_object().unwrap() {
+        let functions = loader["functions"].as_array().unwrap().iter();
+        let bytes = functions.filter(|function| function["crate"] == *name).map(|function| &function["bytes"]);
+        assert_eq!(bytes.map(|bytes| bytes.as_u64().unwrap()).sum::<u64>(), of_crate.as_u64().unwrap(), "{name}");
+    }
+    let drawing = fs::read_to_string(drawing.path()).unwrap();
+    let drawing = roxmltree::Document::parse(&drawing).unwrap();
+    let drawn = drawing.descendants().filter_map(|node| node.attribute("data-bytes")?.parse::<u64>().ok());
+    assert_eq!(drawn.sum::<u64>(), bytes);
     let bss = loader["sections"][".bss"].as_u64().unwrap_or(0);
     assert!(sum(&loader["sections"]) - bss <= bytes);
     assert!(loader["sections"][".text"].as_u64().unwrap() > bytes / 2);
@@ -76,6 +86,22 @@ fn report_against_itself_shows_no_change() {
     let delta = &json(&output)["delta"];
     assert_eq!(delta["bytes"], 0);
     assert_eq!(delta["modules"], serde_json::json!({}));
+}
+
+#[test]
+fn revision_is_built_and_measured_like_this_one() {
+    let budget = budget(1 << 20);
+    let packed = "packed = [{ name = \"everything\", features = [\"network\", \"tools\"], bytes = 1000000 }]\n";
+    fs::write(budget.path(), fs::read_to_string(budget.path()).unwrap() + packed).unwrap();
+    let output = size_report(&["--json", "--budget", budget.path().to_str().unwrap(), "--against", "HEAD"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let delta = &json(&output)["delta"];
+    assert_eq!(delta["left_out"], serde_json::json!([]), "this revision can be measured as this program knows it");
+    let changed = |table: &str| -> i64 {
+        delta[table].as_object().unwrap().values().map(|change| change.as_i64().unwrap()).sum()
+    };
+    assert_eq!(changed("crates") + changed("other"), delta["bytes"].as_i64().unwrap());
+    assert_eq!(delta["commit"].as_str().unwrap().len(), 40);
 }
 
 #[test]

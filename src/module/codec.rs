@@ -33,6 +33,11 @@ impl<'a> Blob<'a> {
         self.raw
     }
 
+    /// What the image has of it, and [`PADDING`] behind.
+    pub fn padded(&self) -> &'a [u8] {
+        self.padded
+    }
+
     /// The length of what the image has of it.
     pub fn packed_length(&self) -> usize {
         self.padded.len() - PADDING

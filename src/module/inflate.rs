@@ -26,9 +26,26 @@ const DISTANCES: usize = 32;
 /// the buffer when the stream has ended, and a word.
 pub const PADDING: usize = 16;
 
+/// Who is told how far a stream is: nobody in the loader, and on the host who asks what each byte costs.
+pub trait Watch: Copy {
+    /// So many bytes of the image are filled, and so many bits of the stream and its padding are left.
+    fn step(self, filled: usize, left: usize);
+}
+
+impl Watch for () {
+    #[inline(always)]
+    fn step(self, _filled: usize, _left: usize) {}
+}
+
 /// Unpacks a stream, which [`PADDING`] bytes follow; what it holds fills `image`, no more and no less.
 #[inline(never)]
 pub fn inflate(padded: &[u8], image: &mut [u8]) -> Result<(), Corrupt> {
+    inflate_watched(padded, image, ())
+}
+
+/// The same, watched where a block's codes are known, and at each of its literals and matches.
+#[inline(always)]
+pub fn inflate_watched(padded: &[u8], image: &mut [u8], watch: impl Watch) -> Result<(), Corrupt> {
     let mut bits = Bits { rest: padded, buffer: 0, count: 0 };
     let mut literals = Code::new();
     let mut distances = Code::new();
@@ -44,7 +61,8 @@ pub fn inflate(padded: &[u8], image: &mut [u8]) -> Result<(), Corrupt> {
                 } else {
                     read_codes(&mut bits, &mut literals, &mut distances)?;
                 }
-                filled = block(&mut bits, &literals, &distances, image, filled)?;
+                watch.step(filled, bits.left());
+                filled = block(&mut bits, &literals, &distances, image, filled, watch)?;
             }
             _ => return Err(Corrupt),
         }
@@ -116,6 +134,7 @@ fn block(
     distances: &Code<DISTANCES, { 1 << FAST_DISTANCE }>,
     image: &mut [u8],
     mut filled: usize,
+    watch: impl Watch,
 ) -> Result<usize, Corrupt> {
     // A copy, which stays in registers.
     let mut bits = *stream;
@@ -125,6 +144,7 @@ fn block(
         if meaning & LITERAL != 0 {
             *image.get_mut(filled).ok_or(Corrupt)? = (meaning >> 8) as u8;
             filled += 1;
+            watch.step(filled, bits.left());
             continue;
         }
         // For all other bits of a length and a distance.
@@ -139,6 +159,7 @@ fn block(
         let end = filled + length;
         copy(image, filled, end, distance)?;
         filled = end;
+        watch.step(filled, bits.left());
     }
 }
 
@@ -398,6 +419,12 @@ impl Bits<'_> {
     fn drop(&mut self, count: u32) {
         self.buffer >>= count;
         self.count = self.count.wrapping_sub(count);
+    }
+
+    /// How many bits are not taken yet, the padding's among them.
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.rest.len() * 8 + self.count as usize
     }
 
     /// Whether some of the padding was taken.

@@ -44,6 +44,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Where in the packed bytes a stream goes on.
+    pub fn position(&self, stream: usize) -> usize {
+        self.at.get(stream).copied().unwrap_or(0)
+    }
+
     /// The next number of a stream; zero behind the end.
     #[inline(never)]
     fn next(&mut self, stream: usize) -> u64 {
