@@ -25,7 +25,7 @@ boots! {
     pvscsi_f2fs: reach(Pvscsi, F2fs, "LABEL=ROOT", "/dev/sda", &["vmw_pvscsi", "sd_mod", "f2fs"]);
     megasas_erofs: reach_scsi(Megasas, Erofs, "/dev/sda", &["megaraid_sas", "erofs"]);
     lsi_ext3: reach_scsi(Lsi, Ext3, "LABEL=ROOT", &["sym53c8xx", "ext4"]);
-    ide_ext4: reach_scsi(Ide, Ext4, "LABEL=ROOT", &["ata_piix", "ext4"]);
+    ide_ext4: reach(Ide, Ext4, "LABEL=ROOT", "/dev/sda", &["ata_piix", "sd_mod", "ext4"]);
     usb_f2fs: reach_usb(Usb, F2fs, "LABEL=ROOT", &["xhci_pci", "f2fs"]);
     usb_vfat: reach_usb(Usb, Vfat, "/dev/sda", &["xhci_pci", "vfat"]);
     usb_ehci_squashfs: reach_usb(UsbEhci, Squashfs, "/dev/sda", &["ehci_pci", "squashfs"]);

@@ -16,7 +16,8 @@ use crate::{Boot, Finished, Outcome};
 const LOADER: &str = "modstrap: ";
 
 /// What the loader says of a boot that goes well. What the kernel's own tests ask for beside it is theirs.
-const USUAL: [&str; 4] = ["loaded ", "root /dev/", "nobody answers the kernel's request for ", "the real init speaks"];
+const USUAL: [&str; 5] =
+    ["loaded ", "root /dev/", "nobody answers the kernel's request for ", "the real init speaks", "waiting for root="];
 
 /// What no kernel says of such a boot.
 const ODD: [&str; 6] = ["EBUSY", "errno 16", "Unknown symbol", "WARNING: ", "BUG: ", "Call Trace:"];
@@ -152,13 +153,14 @@ mod tests {
             "modstrap: loaded crc32_generic, as the kernel asks for crypto-crc32",
             "modstrap: root /dev/sda (ext4) mounted after 930 ms, 10 modules loaded",
             "modstrap: 3 requests of the kernel had no answer: crypto-a crypto-b crypto-c",
+            "modstrap: waiting for root=/dev/sda (at most 30 s)",
             "EXT4-fs (vda1): mounted filesystem",
         ] {
             assert!(!is_odd(line), "{line}");
         }
         for line in [
             "modstrap: module jbd2: busy (errno 16)",
-            "modstrap: waiting for root=/dev/sda (at most 30 s)",
+            "modstrap: no meaning is known of the word a",
             "jbd2: Unknown symbol crc32c (err -2)",
         ] {
             assert!(is_odd(line), "{line}");
