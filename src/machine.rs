@@ -134,9 +134,10 @@ pub trait Machine {
     /// What a report says of a disk.
     fn describe(&self, disk: &Disk) -> Line;
 
-    /// Goes on with the network, as far as that comes without waiting: what it was given, once all that is wanted is done.
+    /// Goes on with the network, as far as that comes without waiting. Whether all that is wanted is done; `lease` is then what
+    /// it was given.
     #[cfg(feature = "network")]
-    fn network(&mut self, cmdline: &CommandLine, log: &mut Log) -> Result<Option<Lease>, Errno>;
+    fn network(&mut self, cmdline: &CommandLine, lease: &mut Lease, log: &mut Log) -> Result<bool, Errno>;
 
     /// Says what became of the network; what is wrong with it.
     #[cfg(feature = "network")]
@@ -304,8 +305,8 @@ impl Machine for Running<'_> {
     }
 
     #[cfg(feature = "network")]
-    fn network(&mut self, cmdline: &CommandLine, log: &mut Log) -> Result<Option<Lease>, Errno> {
-        self.network.advance(cmdline, sys::now(), log)
+    fn network(&mut self, cmdline: &CommandLine, lease: &mut Lease, log: &mut Log) -> Result<bool, Errno> {
+        self.network.advance(cmdline, sys::now(), lease, log)
     }
 
     #[cfg(feature = "network")]

@@ -17,7 +17,6 @@ impl Address {
     pub const NONE: Address = Address { bytes: [0; 16], length: 0 };
 
     /// The address of four or sixteen bytes; of other lengths, and of nothing but zeros, none.
-    #[inline(never)]
     pub fn of(bytes: &[u8]) -> Address {
         let mut address = Address::NONE;
         if matches!(bytes.len(), 4 | 16) && bytes.iter().any(|byte| *byte != 0) {
@@ -31,7 +30,6 @@ impl Address {
 
     /// Reads `10.0.2.15`, `2001:db8::5` or the latter in brackets. None where it is neither; the unspecified address is
     /// [`Self::NONE`], as the kernel has it.
-    #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Address> {
         let text = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
         match text.contains(&b':') {
@@ -67,7 +65,6 @@ impl Address {
     }
 
     /// The address as people write it; for none, the unspecified one of IPv4.
-    #[inline(never)]
     pub fn text(&self) -> AddressText {
         let mut text = AddressText::new();
         if self.is_v6() {
@@ -96,7 +93,6 @@ pub fn hex(byte: u8) -> [u8; 2] {
 }
 
 /// The number that hexadecimal digits are, if there are one to four of them.
-#[inline(never)]
 pub fn parse_hex(text: &[u8]) -> Option<u16> {
     if text.is_empty() || text.len() > 4 {
         return None;
@@ -145,7 +141,6 @@ fn parse_v6(text: &[u8]) -> Option<Address> {
 }
 
 /// Reads groups with colons between; how many bytes they are.
-#[inline(never)]
 fn parse_groups(text: &[u8], bytes: &mut [u8; 16]) -> Option<usize> {
     if text.is_empty() {
         return Some(0);

@@ -28,7 +28,6 @@ pub struct Attached {
 
 impl Attached {
     /// Adds one. What the server says of a refusal goes into `words`.
-    #[inline(never)]
     pub fn add(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble> {
         let &Remote { server, port, kind } = remote;
         match kind {

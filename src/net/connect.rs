@@ -14,7 +14,6 @@ use super::address::Address;
 use crate::sys::timespec;
 
 /// Connects to a server by TCP, waiting for it for at most so many milliseconds. The socket does not wait.
-#[inline(never)]
 pub fn connect(server: &Address, port: u16, limit: u64) -> io::Result<OwnedFd> {
     let open = |family| socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
     let (socket, begun) = match server.as_bytes().first_chunk::<16>() {

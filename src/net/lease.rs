@@ -53,8 +53,10 @@ pub mod text {
     pub const ROOT_PATH: usize = 2;
     /// The file that the boot loader was to take.
     pub const FILE: usize = 3;
+    /// What this host is called by a DHCP server that goes by it: a byte that says what it is, and the name.
+    pub const CLIENT: usize = 4;
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 impl Lease {
@@ -63,10 +65,10 @@ impl Lease {
         self.addresses.get(role).copied().unwrap_or_default()
     }
 
-    /// Sets an address.
+    /// Sets an address, unless it is none.
     pub fn set(&mut self, role: usize, address: Address) {
         if let Some(place) = self.addresses.get_mut(role) {
-            *place = address;
+            *place = address.or(*place);
         }
     }
 
@@ -80,26 +82,9 @@ impl Lease {
         crate::text::split(self.text(text::HOST), b'.').next().unwrap_or_default()
     }
 
-    /// Takes what the command line gives in place of what came from elsewhere, and fills in what follows from the rest:
-    /// the prefix from the class of the address, and the broadcast address, as the kernel does (net/ipv4/ipconfig.c,
-    /// `ic_defaults`).
-    #[inline(never)]
-    pub fn complete(&mut self, given: &Lease) {
-        for (own, given) in self.addresses.iter_mut().zip(&given.addresses) {
-            *own = given.or(*own);
-        }
-        if given.prefix > 0 {
-            self.prefix = given.prefix;
-            self.set(role::BROADCAST, Address::NONE);
-        }
-        if given.mtu > 0 {
-            self.mtu = given.mtu;
-        }
-        if let [host, ..] = &given.texts
-            && !host.as_bytes().is_empty()
-        {
-            self.texts[text::HOST] = host.clone();
-        }
+    /// Fills in what follows from the rest: the prefix from the class of the address, and the broadcast address, as the kernel
+    /// does (net/ipv4/ipconfig.c, `ic_defaults`).
+    pub fn complete(&mut self) {
         let own = self.address(role::OWN);
         let address = u32::from_be_bytes(own.v4());
         if self.prefix == 0 {
@@ -117,7 +102,6 @@ impl Lease {
 
     /// Calls `visit` with each of the routes: the network and how many bits of it count, and the gateway, or none where the
     /// network is on the link itself.
-    #[inline(never)]
     pub fn each_route(&self, visit: &mut dyn FnMut([u8; 4], u8, Address)) {
         let mut bytes = self.routes.as_bytes();
         if bytes.is_empty() && !self.address(role::GATEWAY).is_none() {

@@ -23,7 +23,6 @@ const LINES: &[u8] =
 const LINES_V6: &[u8] = b"nDEVICE6\0pIPV6PROTO\x000IPV6ADDR\0bIPV6NETMASK\x002IPV6GATEWAY\x005IPV6DNS0";
 
 /// Writes the files of a link that got a lease by this protocol.
-#[inline(never)]
 pub fn leave(device: &[u8], protocol: &[u8], lease: &Lease) {
     let mut content = Content::new();
     let (name, lines): (&[u8], _) = match lease.address(role::OWN).is_v6() {

@@ -30,7 +30,6 @@ pub struct Link {
 
 impl Link {
     /// The link of this name, if it is one of Ethernet.
-    #[inline(never)]
     pub fn named(name: &[u8]) -> Option<Link> {
         const ETHERNET: u64 = 1;
         let link = Link { name: Name::of(&[name]), index: 0, hardware: [0; HARDWARE] };
@@ -59,7 +58,6 @@ impl Link {
         }
     }
 
-    #[inline(never)]
     fn number(&self, attribute: &[u8]) -> Option<u64> {
         let mut buffer = [0; 24];
         parse_number(file::read(self.attribute(attribute).as_c_str(), &mut buffer).trim_ascii_end())
@@ -138,7 +136,6 @@ impl Netlink {
     }
 
     /// Gives a link what a lease says: its largest packet, its address, its routes. The last failure, if there was any.
-    #[inline(never)]
     pub fn give(&self, index: u32, lease: &Lease) -> io::Result<()> {
         if lease.mtu > 0 {
             let mut request = change(index, None);
@@ -166,7 +163,6 @@ impl Netlink {
         result
     }
 
-    #[inline(never)]
     fn add_route(&self, index: u32, network: [u8; 4], prefix: u8, gateway: Address) -> io::Result<()> {
         const MAIN: u8 = 254;
         const BY_BOOT: u8 = 3;

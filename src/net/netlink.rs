@@ -36,7 +36,6 @@ impl Request {
     }
 
     /// Adds an attribute, unless it is empty.
-    #[inline(never)]
     pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         if !value.is_empty() {
             self.push(&(value.len() as u16 + 4).to_ne_bytes());
@@ -58,7 +57,6 @@ impl Request {
 }
 
 /// Hands a request to the kernel, which does it at once; what it answers, without the head, as far as it fits.
-#[inline(never)]
 pub fn exchange(socket: impl AsFd, mut request: Request, answer: &mut [u8]) -> io::Result<&[u8]> {
     let length = request.0.len() as u32;
     if let Some(head) = request.0.first_chunk_mut() {
@@ -77,7 +75,6 @@ pub fn exchange(socket: impl AsFd, mut request: Request, answer: &mut [u8]) -> i
 }
 
 /// The value of the first attribute of a kind.
-#[inline(never)]
 pub fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let word = |at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));

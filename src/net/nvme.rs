@@ -11,7 +11,6 @@ use crate::file::{self, Path};
 use crate::report::Line;
 
 /// Connects to a subsystem, of which the kernel is told in a line.
-#[inline(never)]
 pub fn connect(line: &Line) -> io::Result<()> {
     let fabrics = file::open_as(c"/dev/nvme-fabrics", OFlags::RDWR)?;
     if line.is_cut() {
@@ -25,7 +24,6 @@ pub fn connect(line: &Line) -> io::Result<()> {
 ///
 /// Who this machine is `rd.nvmf.hostnqn=` and `rd.nvmf.hostid=` tell, as dracut has them. A name that holds a UUID tells
 /// the identifier too; where nothing is said, the kernel thinks something up.
-#[inline(never)]
 pub fn line(server: &Address, port: u16, nqn: &[u8], options: &[u8], cmdline: &CommandLine) -> Line {
     const UUID: &[u8] = b":uuid:";
     let mut line = Line::of(&[b"transport=tcp,traddr=", server.text().as_bytes(), b",trsvcid="]);

@@ -61,7 +61,6 @@ impl<'a> Remote<'a> {
     }
 
     /// Reads the name of such a disk; none if it is no such name, or the server is not given by its address.
-    #[inline(never)]
     pub fn parse(text: &'a [u8]) -> Option<Remote<'a>> {
         match text.strip_prefix(NBD) {
             Some(text) => nbd(text),
@@ -118,7 +117,6 @@ fn server(text: &[u8]) -> Option<(Address, &[u8])> {
 }
 
 /// The number that an option has among those of a list, the last of several.
-#[inline(never)]
 pub fn option(options: &[u8], name: &[u8]) -> Option<u64> {
     split(options, b',').filter_map(|option| parse_number(option.strip_prefix(name)?)).last()
 }

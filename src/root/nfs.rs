@@ -50,7 +50,6 @@ impl<'a> Place<'a> {
     }
 
     /// Takes `[SERVER:][DIRECTORY][,OPTIONS]`. dracut has a colon before the options, too.
-    #[inline(never)]
     fn take(&mut self, text: &'a [u8], separator: u8) -> Option<()> {
         let mut rest = text;
         if let Some((server, behind)) = server(text) {
@@ -68,7 +67,6 @@ impl<'a> Place<'a> {
     }
 
     /// `SERVER:DIRECTORY`, as the kernel takes it; `%s` in the directory is this host's name, or else its address.
-    #[inline(never)]
     fn source(&self, lease: &Lease) -> Line {
         let (server, own) = (self.server.text(), lease.address(role::OWN).text());
         let (open, close): (&[u8], &[u8]) = if self.server.is_v6() { (b"[", b"]:") } else { (b"", b":") };
@@ -94,7 +92,6 @@ impl<'a> Place<'a> {
     }
 
     /// What stands behind this name in the last option that begins with it and goes on so.
-    #[inline(never)]
     fn option(&self, name: &[u8], goes_on: fn(&[u8]) -> bool) -> Option<&[u8]> {
         let mut found = None;
         for word in split(self.options.as_bytes(), b',') {
@@ -117,7 +114,6 @@ impl<'a> Place<'a> {
     }
 
     /// Mounts by one version.
-    #[inline(never)]
     fn mount_as(
         &self,
         version: &[u8],
@@ -142,7 +138,6 @@ impl<'a> Place<'a> {
 }
 
 /// Mounts the root, once its server answers.
-#[inline(never)]
 pub fn mount(
     location: Option<&[u8]>,
     only_v4: bool,
@@ -188,7 +183,6 @@ pub fn mount(
 }
 
 /// Waits until the server answers; the newest version of NFS that it speaks.
-#[inline(never)]
 fn await_server(
     place: &Place,
     named: Option<&[u8]>,
@@ -261,7 +255,7 @@ mod tests {
         is(place(None, "nfsroot=10.9.9.9:default", &named), "10.9.9.9:/export/box", "rsize=8192");
         is(place(Some(""), "", &lease("nfs:192.168.7.1:/export", "")), "192.168.7.1:/export", "");
         let mut elsewhere = lease("/export", "");
-        elsewhere.set(role::BOOT_SERVER, Address::NONE);
+        elsewhere.addresses[role::BOOT_SERVER] = Address::NONE;
         is(place(Some(""), "", &elsewhere), "10.0.2.3:/export", "");
     }
 

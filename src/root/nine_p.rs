@@ -21,7 +21,6 @@ const PORT: u16 = 564;
 const HELLO: &[u8; 21] = b"\x15\0\0\0\x64\xff\xff\0\x20\0\0\x08\09P2000.L";
 
 /// Mounts what this server has, once it answers.
-#[inline(never)]
 pub fn mount(
     address: &[u8],
     cmdline: &CommandLine,

@@ -40,7 +40,6 @@ pub fn mount(
 }
 
 /// Gets the disk of this name from its server.
-#[inline(never)]
 pub fn attach(
     text: &[u8],
     cmdline: &CommandLine,
@@ -72,7 +71,6 @@ pub fn attach(
 }
 
 /// Loads the module that speaks with the server of this name.
-#[inline(never)]
 pub fn load(module: &[u8], name: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
     match modules.load_named(module, log) {
         Answer::Loaded => Ok(()),

@@ -24,7 +24,6 @@ pub struct Server {
 
 impl Server {
     /// Asks until that goes well, or patience has run out, and says so.
-    #[inline(never)]
     pub fn wait<M: Machine>(
         &self,
         cmdline: &CommandLine,

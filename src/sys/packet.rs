@@ -45,7 +45,6 @@ impl PacketSocket {
     }
 
     /// Sends a packet to all on a link.
-    #[inline(never)]
     pub fn broadcast(&self, index: u32, packet: &[u8]) -> io::Result<()> {
         let address = Address {
             family: AddressFamily::PACKET.as_raw(),
@@ -61,7 +60,6 @@ impl PacketSocket {
 
     /// A packet that has arrived, and the number of the link that it came by; an error if there is none. What is longer
     /// than the buffer is cut off.
-    #[inline(never)]
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<(u32, &'b [u8])> {
         let (length, _, address) = recvfrom(&self.0, &mut *buffer, RecvFlags::empty())?;
         let address = address.filter(|address| address.addr_len() as usize >= size_of::<Address>());

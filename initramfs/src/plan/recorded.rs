@@ -285,10 +285,9 @@ impl Machine for Recorded<'_> {
         Line::of(&[disk.node().as_bytes(), b": ", kind.as_bytes()])
     }
 
-    fn network(&mut self, _: &CommandLine, _: &mut Log) -> Result<Option<Lease>, Errno> {
-        let mut lease = Lease::default();
+    fn network(&mut self, _: &CommandLine, lease: &mut Lease, _: &mut Log) -> Result<bool, Errno> {
         lease.set(role::SERVER, Address::of(&[10, 0, 2, 2]));
-        Ok(self.has_network().then_some(lease))
+        Ok(self.has_network())
     }
 
     fn survey_network(&self, _: &mut Log) -> Problem {

@@ -45,17 +45,6 @@ pub enum Protocol {
     Bootp,
 }
 
-/// What a client says of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Identity<'a> {
-    /// The host's name; empty if it has none.
-    pub host: &'a [u8],
-    /// `dhcpclass=`.
-    pub class: &'a [u8],
-    /// The client identifier: its type and value, as `ip=dhcp,TYPE,VALUE` gives them.
-    pub client: Option<(u8, &'a [u8])>,
-}
-
 /// What was sent and heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -119,9 +108,8 @@ impl Client {
         self.due
     }
 
-    /// The message that is due now, if one is.
-    #[inline(never)]
-    pub fn send(&mut self, identity: &Identity, now: u64) -> Option<Sent> {
+    /// The message that is due now, if one is. `given` is what the user says of this host, `class` the value of `dhcpclass=`.
+    pub fn send(&mut self, given: &Lease, class: &[u8], now: u64) -> Option<Sent> {
         if now < self.due {
             return None;
         }
@@ -149,19 +137,14 @@ impl Client {
             message.option(option::REQUESTED, address.as_bytes());
             message.option(option::SERVER, server.as_bytes());
         }
-        if let Some((kind, value)) = identity.client {
-            let mut client = crate::text::Text::<256>::of(&[&[kind]]);
-            client.push(value);
-            message.option(option::CLIENT_ID, client.as_bytes());
-        }
-        message.option(option::HOST_NAME, identity.host);
-        message.option(option::VENDOR_CLASS, identity.class);
+        message.option(option::CLIENT_ID, given.text(text::CLIENT));
+        message.option(option::HOST_NAME, given.host());
+        message.option(option::VENDOR_CLASS, class);
         message.option(option::PARAMETERS, &PARAMETERS);
         Some(message)
     }
 
     /// Takes a packet. Whether it grants a lease, which is then filled in.
-    #[inline(never)]
     pub fn take(&mut self, packet: &[u8], now: u64, lease: &mut Lease) -> bool {
         let is_ours = |message: &Message| message.id() == self.id && message.hardware() == self.hardware;
         let Some(message) = Message::parse(packet).filter(is_ours) else {
@@ -234,7 +217,6 @@ static ADDRESSES: [(u8, u8, u8); 5] = [
 const TEXTS: [u8; 3] = [option::HOST_NAME, option::DOMAIN, option::ROOT_PATH];
 
 /// What a message grants.
-#[inline(never)]
 fn fill(lease: &mut Lease, message: &Message) {
     lease.prefix = prefix(message.address(option::MASK, 0).v4()).unwrap_or(0);
     // RFC 2132, 5.1: less than this no network has.

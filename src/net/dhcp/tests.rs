@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use super::client::{Client, Identity, Protocol};
+use super::client::{Client, Protocol};
 use super::wire::{Message, Sent, option};
 use crate::net::address::Address;
 use crate::net::lease::{Lease, role, text};
@@ -77,7 +77,7 @@ fn take(client: &mut Client, packet: &[u8], now: u64) -> Option<Lease> {
 
 /// What the client sends now, as its kind, the server that it names, and its whole packet.
 fn sent(client: &mut Client, now: u64) -> Option<(u8, Vec<u8>, Vec<u8>)> {
-    let packet = client.send(&Identity::default(), now)?.finish().to_vec();
+    let packet = client.send(&Lease::default(), b"", now)?.finish().to_vec();
     Some((first(&packet, 53).first().copied().unwrap_or(0), first(&packet, 54), packet))
 }
 
@@ -252,7 +252,7 @@ fn classless_routes_replace_the_gateway() {
 fn what_nobody_says_follows_from_the_address() {
     let complete = |reply: Reply| {
         let mut lease = granted(reply);
-        lease.complete(&Lease::default());
+        lease.complete();
         (lease.prefix, lease.address(role::BROADCAST).v4())
     };
     assert_eq!(complete(Reply::new(ACK, 1)), (8, [10, 255, 255, 255]));
@@ -317,12 +317,12 @@ fn no_packet_makes_it_panic() {
         message.truncate(message.len() - random(3) * random(10));
         let packet = packet(&message);
         let mut client = client(Protocol::Any);
-        client.send(&Identity::default(), 1000);
+        client.send(&Lease::default(), b"", 1000);
         take(&mut client, &Reply::new(OFFER, 1).packet(), 1000);
-        client.send(&Identity::default(), 1000);
+        client.send(&Lease::default(), b"", 1000);
         if let Some(mut lease) = take(&mut client, &packet, 1000) {
             heard += 1;
-            lease.complete(&Lease::default());
+            lease.complete();
             lease.each_route(&mut |_, prefix, _| assert!(prefix <= 32));
         }
     }

@@ -97,7 +97,6 @@ impl<'a> Message<'a> {
     ///
     /// The UDP checksum is left out, as the kernel leaves it out (net/ipv4/ipconfig.c): in packets between guests of one
     /// machine it is often not filled in.
-    #[inline(never)]
     pub fn parse(packet: &'a [u8]) -> Option<Message<'a>> {
         let (head, options) = datagram(packet)?.split_first_chunk::<{ field::OPTIONS }>()?;
         let message = Message { head, options };
@@ -140,7 +139,6 @@ impl<'a> Message<'a> {
     }
 
     /// The first occurrence of an option; empty if there is none.
-    #[inline(never)]
     pub fn first(&self, number: u8) -> &'a [u8] {
         let mut found: Option<&[u8]> = None;
         self.visit(&mut |other, value| {
@@ -152,7 +150,6 @@ impl<'a> Message<'a> {
     }
 
     /// The address that an option holds, or the `index`th of several.
-    #[inline(never)]
     pub fn address(&self, number: u8, index: usize) -> Address {
         let bytes = self.first(number).get(index * 4..).and_then(|rest| rest.get(..4));
         Address::of(bytes.unwrap_or_default())
@@ -170,7 +167,6 @@ impl<'a> Message<'a> {
     }
 
     /// The same; whether all areas are well-formed.
-    #[inline(never)]
     fn visit_all(&self, visit: &mut dyn FnMut(u8, &'a [u8])) -> bool {
         let overload = self.overload();
         let mut is_sound = options(self.options, visit);
@@ -196,7 +192,6 @@ impl<'a> Message<'a> {
 }
 
 /// Calls `visit` with the options of an area. Whether none reaches beyond it; the end need not be marked.
-#[inline(never)]
 fn options<'a>(mut area: &'a [u8], visit: &mut dyn FnMut(u8, &'a [u8])) -> bool {
     while let Some((&number, rest)) = area.split_first() {
         area = rest;
@@ -259,7 +254,6 @@ impl Sent {
     const SHORTEST: usize = HEADERS + 300;
 
     /// A message without options.
-    #[inline(never)]
     pub fn new(id: u32, seconds: u16, hardware: &[u8; 6]) -> Sent {
         let mut message = [0; field::OPTIONS];
         message[field::OPERATION] = REQUEST;
@@ -276,7 +270,6 @@ impl Sent {
     }
 
     /// Adds an option, if it fits and holds anything.
-    #[inline(never)]
     pub fn option(&mut self, number: u8, value: &[u8]) {
         // The end takes a byte.
         let fits = self.0.len() + value.len() + 3 <= SENT && value.len() <= 255;
@@ -287,7 +280,6 @@ impl Sent {
     }
 
     /// Ends it; the packet.
-    #[inline(never)]
     pub fn finish(&mut self) -> &[u8] {
         self.push(&[option::END]);
         let _ = self.0.resize(self.0.len().max(Self::SHORTEST), 0);

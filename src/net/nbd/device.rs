@@ -54,7 +54,6 @@ pub struct Devices {
 
 impl Devices {
     /// Opens it; the module must be there.
-    #[inline(never)]
     pub fn open() -> io::Result<Devices> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(GENERIC))?;
@@ -67,7 +66,6 @@ impl Devices {
     }
 
     /// Makes a connection a disk, the first that is free: its number.
-    #[inline(never)]
     pub fn attach(&self, socket: BorrowedFd, export: &Export, block: u64) -> io::Result<u32> {
         let mut request = self.request(kind::CONNECT, 0);
         let numbers = [(kind::SIZE, export.size), (kind::BLOCK, block), (kind::SERVER_FLAGS, export.flags.into())];
@@ -77,7 +75,6 @@ impl Devices {
     }
 
     /// Changes the limits of a disk, and gives it another connection if it has lost its own.
-    #[inline(never)]
     pub fn reconfigure(&self, index: u32, limits: &Limits, socket: Option<BorrowedFd>) -> io::Result<()> {
         let mut request = self.request(kind::RECONFIGURE, Request::ACK);
         request.attribute(kind::INDEX, &index.to_ne_bytes());
@@ -90,7 +87,6 @@ impl Devices {
     }
 
     /// The number that the kernel answers.
-    #[inline(never)]
     fn ask(&self, request: Request, number: u16) -> io::Result<[u8; 4]> {
         // Behind the head of generic netlink. An attribute is padded to a multiple of four bytes.
         const HEAD: usize = 4;
@@ -108,7 +104,6 @@ impl Devices {
 /// Room for as much of an answer as is read.
 const ANSWER: usize = 128;
 
-#[inline(never)]
 fn add(request: &mut Request, limits: &Limits, socket: Option<BorrowedFd>) {
     request.attribute(kind::TIMEOUT, &limits.request.to_ne_bytes());
     request.attribute(kind::DEAD_TIMEOUT, &limits.dead.to_ne_bytes());

@@ -50,7 +50,6 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     /// Connects, and asks for the export.
-    #[inline(never)]
     fn connect(&self, words: &mut Line) -> Result<(OwnedFd, Export), Trouble> {
         let socket = connect(&self.server, self.port, ANSWER)?;
         let _ = set_tcp_nodelay(&socket, true);
@@ -61,7 +60,6 @@ impl Source<'_> {
 
     /// Makes the export a disk: who watches its connection, and the disk's number. What the server says of a refusal goes
     /// into `words`.
-    #[inline(never)]
     pub fn attach(&self, words: &mut Line) -> Result<(Watch, u32), Trouble> {
         let (socket, export) = self.connect(words)?;
         let refused = |errno| Trouble::Lasting(Problem::NbdDevice, Some(errno));
@@ -117,7 +115,6 @@ impl Source<'_> {
     }
 
     /// Leaves a line of nbdtab(5), from which nbd-client can connect again.
-    #[inline(never)]
     fn leave(&self, index: u32) {
         let _ = fs::mkdir(c"/run/modstrap", Mode::from_raw_mode(0o755));
         // The form has no place for an empty name.

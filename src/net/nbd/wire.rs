@@ -68,7 +68,6 @@ impl Greeting {
 
 /// The message that asks for an export; by [`GO`] for the sizes of its blocks, too. It is cut off where the name is far
 /// too long.
-#[inline(never)]
 pub fn message(option: u8, name: &[u8]) -> Line {
     // One piece of information is asked for, that of number 3.
     const BLOCK_SIZES: &[u8] = &[0, 1, 0, 3];
@@ -143,7 +142,6 @@ impl Export {
 }
 
 /// The number that bytes, at most eight, stand for.
-#[inline(never)]
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
