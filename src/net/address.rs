@@ -2,28 +2,29 @@
 
 use crate::text::{Text, parse_number, split, split_once};
 
-/// An address, or none.
+/// An address, or none: sixteen bytes as IPv6 has them, those of IPv4 mapped (RFC 4291, 2.5.5.2), or zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Address {
-    bytes: [u8; 16],
-    length: u8,
-}
+pub struct Address([u8; 16]);
+
+/// What stands before an address of IPv4.
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /// An address as it is written.
 pub type AddressText = Text<40>;
 
 impl Address {
     /// No address.
-    pub const NONE: Address = Address { bytes: [0; 16], length: 0 };
+    pub const NONE: Address = Address([0; 16]);
 
     /// The address of four or sixteen bytes; of other lengths, and of nothing but zeros, none.
     pub fn of(bytes: &[u8]) -> Address {
         let mut address = Address::NONE;
-        if matches!(bytes.len(), 4 | 16) && bytes.iter().any(|byte| *byte != 0) {
-            for (to, from) in address.bytes.iter_mut().zip(bytes) {
-                *to = *from;
-            }
-            address.length = bytes.len() as u8;
+        if let Ok(bytes) = bytes.try_into() {
+            address.0 = bytes;
+        } else if let [a, b, c, d] = *bytes
+            && bytes != [0; 4]
+        {
+            address.0 = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
         }
         address
     }
@@ -38,19 +39,19 @@ impl Address {
         }
     }
 
-    /// Its bytes, the most significant one first.
+    /// Its bytes, the most significant one first; of none, none.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+        if self.is_none() { b"" } else { self.0.strip_prefix(&MAPPED).unwrap_or(&self.0) }
     }
 
     /// Whether there is none.
     pub fn is_none(&self) -> bool {
-        self.length == 0
+        self.0 == [0; 16]
     }
 
     /// Whether it is one of IPv6.
     pub fn is_v6(&self) -> bool {
-        self.length == 16
+        self.as_bytes().len() == 16
     }
 
     /// This one, or where it is none, the other.
@@ -60,15 +61,14 @@ impl Address {
 
     /// The four bytes of an IPv4 address; zeros for any other.
     pub fn v4(&self) -> [u8; 4] {
-        let [a, b, c, d, ..] = self.bytes;
-        if self.length == 4 { [a, b, c, d] } else { [0; 4] }
+        self.as_bytes().try_into().unwrap_or_default()
     }
 
     /// The address as people write it; for none, the unspecified one of IPv4.
     pub fn text(&self) -> AddressText {
         let mut text = AddressText::new();
         if self.is_v6() {
-            for (at, byte) in self.bytes.iter().enumerate() {
+            for (at, byte) in self.0.iter().enumerate() {
                 if at > 0 && at.is_multiple_of(2) {
                     text.push(b":");
                 }
