@@ -6,9 +6,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::net::sockopt::socket_error;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect as connect_socket, recv, send, socket_with,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect as connect_socket, send, socket_with};
 
 use super::address::Address;
 use crate::sys::timespec;
@@ -44,7 +42,7 @@ pub fn ask(server: &Address, port: u16, question: &[u8], answer: &mut [u8], limi
     let socket = connect(server, port, limit)?;
     send(&socket, question, SendFlags::NOSIGNAL)?;
     wait(&socket, PollFlags::IN, limit)?;
-    Ok(recv(&socket, answer, RecvFlags::empty())?.0)
+    io::read(&socket, answer)
 }
 
 /// Waits until a socket is ready, for at most so many milliseconds.

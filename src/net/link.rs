@@ -3,7 +3,7 @@
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use super::address::{Address, hex, parse_hex};
 use super::lease::{Lease, role};
@@ -106,19 +106,19 @@ impl Netlink {
 
     /// Takes all that it tells: the state itself is read from sysfs.
     pub fn drain(&self) {
-        while !matches!(recv(&self.events, &mut [0; 16], RecvFlags::TRUNC), Err(Errno::AGAIN | Errno::BADF)) {}
+        while !matches!(io::read(&self.events, &mut [0; 16]), Err(Errno::AGAIN | Errno::BADF)) {}
     }
 
     /// Switches a link on or off.
     pub fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
-        self.run(change(index, Some(up)))
+        self.run(&mut change(index, Some(up)))
     }
 
     /// Gives a link another name; it must be off.
     pub fn rename(&self, index: u32, name: &Name) -> io::Result<()> {
         let mut request = change(index, None);
         request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
-        self.run(request)
+        self.run(&mut request)
     }
 
     /// Makes a virtual link of IEEE 802.1Q on another.
@@ -128,11 +128,11 @@ impl Netlink {
         let mut info = Request::nested();
         info.attribute(kind::INFO_KIND, b"vlan");
         info.attribute(kind::INFO_DATA, data.as_bytes());
-        let mut request = Request::new(kind::NEW_LINK, Request::ACK | kind::CREATE, &[0; 16]);
+        let mut request = Request::new(kind::NEW_LINK, Request::ACK | kind::CREATE, &[0; 4]);
         request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
         request.attribute(kind::BELOW, &below.to_ne_bytes());
         request.attribute(kind::INFO, info.as_bytes());
-        self.run(request)
+        self.run(&mut request)
     }
 
     /// Gives a link what a lease says: its largest packet, its address, its routes. The last failure, if there was any.
@@ -141,19 +141,18 @@ impl Netlink {
             let mut request = change(index, None);
             request.attribute(kind::MTU, &u32::from(lease.mtu).to_ne_bytes());
             // As with the kernel, a link that cannot do that does without.
-            let _ = self.run(request);
+            let _ = self.run(&mut request);
         }
         // An IPv6 address is not looked for among the neighbours first, which would take a second.
         const NO_DETECTION: u8 = 0x02;
-        let [a, b, c, d] = index.to_ne_bytes();
         let own = lease.address(role::OWN);
         let flags = if own.is_v6() { NO_DETECTION } else { 0 };
-        let head = [family(&own), lease.prefix, flags, 0, a, b, c, d];
+        let head = [u32::from_ne_bytes([family(&own), lease.prefix, flags, 0]), index];
         let mut request = Request::new(kind::NEW_ADDRESS, Request::ACK | kind::CREATE, &head);
         request.attribute(kind::LOCAL, own.as_bytes());
         request.attribute(kind::ADDRESS, own.as_bytes());
         request.attribute(kind::BROADCAST, lease.address(role::BROADCAST).as_bytes());
-        let mut result = self.run(request);
+        let mut result = self.run(&mut request);
         lease.each_route(&mut |network, prefix, gateway| {
             let added = self.add_route(index, network, prefix, gateway);
             if added.is_err() {
@@ -171,19 +170,19 @@ impl Netlink {
         // A gateway need not be in the link's own network: clouds give an address that is a network of its own.
         const GATEWAY_IS_ON_LINK: u32 = 4;
         let (scope, flags) = if gateway.is_none() { (ON_LINK, 0) } else { (0, GATEWAY_IS_ON_LINK) };
-        let [a, b, c, d] = flags.to_ne_bytes();
-        let head = [family(&gateway), prefix, 0, 0, MAIN, BY_BOOT, scope, UNICAST, a, b, c, d];
-        let mut request = Request::new(kind::NEW_ROUTE, Request::ACK | kind::CREATE | kind::REPLACE, &head);
+        let head = [[family(&gateway), prefix, 0, 0], [MAIN, BY_BOOT, scope, UNICAST]].map(u32::from_ne_bytes);
+        let mut request =
+            Request::new(kind::NEW_ROUTE, Request::ACK | kind::CREATE | kind::REPLACE, &[head[0], head[1], flags]);
         if prefix > 0 {
             request.attribute(kind::NETWORK, &network);
         }
         request.attribute(kind::GATEWAY, gateway.as_bytes());
         request.attribute(kind::LINK, &index.to_ne_bytes());
-        self.run(request)
+        self.run(&mut request)
     }
 
-    fn run(&self, request: Request) -> io::Result<()> {
-        exchange(&self.requests, request, &mut [0; 64]).map(drop)
+    fn run(&self, request: &mut Request) -> io::Result<()> {
+        exchange(self.requests.as_fd(), request, &mut [0; 64]).map(drop)
     }
 }
 
@@ -224,9 +223,7 @@ mod kind {
 /// A change of a link.
 fn change(index: u32, up: Option<bool>) -> Request {
     const UP: u32 = 1;
-    let mut request = Request::new(kind::NEW_LINK, Request::ACK, &[0; 4]);
-    request.push(&index.to_ne_bytes());
-    request.push(&u32::from(up == Some(true)).to_ne_bytes());
-    request.push(&(if up.is_some() { UP } else { 0 }).to_ne_bytes());
-    request
+    // The flags, and which of them are meant.
+    let (flags, mask) = (u32::from(up == Some(true)), if up.is_some() { UP } else { 0 });
+    Request::new(kind::NEW_LINK, Request::ACK, &[0, index, flags, mask])
 }

@@ -15,7 +15,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use self::device::{Devices, Limits};
@@ -176,7 +176,7 @@ impl Stream for Timed<'_> {
     fn receive(&mut self, mut buffer: &mut [u8]) -> Result<(), Errno> {
         while !buffer.is_empty() {
             self.wait(PollFlags::IN)?;
-            match recv(self.socket, &mut *buffer, RecvFlags::empty())?.0 {
+            match io::read(self.socket, &mut *buffer)? {
                 0 => return Err(Errno::CONNRESET),
                 length => buffer = buffer.get_mut(length..).unwrap_or_default(),
             }
