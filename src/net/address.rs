@@ -101,6 +101,22 @@ pub fn parse_hex(text: &[u8]) -> Option<u16> {
     text.iter().try_fold(0, |number: u16, byte| Some(number << 4 | u16::try_from(digit(byte)?).ok()?))
 }
 
+/// Reads bytes whose digits stand in pairs, the first digits of two pairs so many bytes apart.
+#[inline(never)]
+pub fn parse_bytes(text: &[u8], apart: usize, bytes: &mut [u8]) -> Option<()> {
+    for (byte, digits) in bytes.iter_mut().zip(text.chunks(apart)) {
+        *byte = parse_hex(digits.get(..2)?)? as u8;
+    }
+    Some(())
+}
+
+/// A hardware address of Ethernet, with colons or dashes between the bytes. No name of a link is as long.
+#[inline(never)]
+pub fn parse_hardware(text: &[u8]) -> Option<[u8; 6]> {
+    let mut bytes = [0; 6];
+    parse_bytes(text, 3, &mut bytes).filter(|()| text.len() == 17).map(|()| bytes)
+}
+
 /// The server that a text begins with, as the kernel tells one (net/ipv4/ipconfig.c, `root_nfs_parse_addr`), and what
 /// stands behind its colon: an address, or a name before an absolute path. One of IPv6 stands in brackets.
 pub fn server(text: &[u8]) -> Option<(&[u8], &[u8])> {

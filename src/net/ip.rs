@@ -3,7 +3,7 @@
 //!
 //! Words are read whenever they are asked for: nothing need be kept of them.
 
-use super::address::{Address, parse_hex};
+use super::address::{Address, parse_hardware};
 use super::dhcp::Protocol;
 use super::lease::{Lease, LeaseText, prefix, role, text};
 use crate::cmdline::{CommandLine, Word};
@@ -99,7 +99,7 @@ pub struct Wish<'a> {
 
 impl<'a> Wish<'a> {
     /// The wishes for the link with this name and hardware address.
-    pub fn of(cmdline: &CommandLine<'a>, name: &[u8], hardware: &[u8]) -> Wish<'a> {
+    pub fn of(cmdline: &CommandLine<'a>, name: &[u8], hardware: &[u8; 6]) -> Wish<'a> {
         // A virtual link has the hardware address of the one below, and a name already.
         let is_virtual = first_of(cmdline, b"vlan", &mut |vlan, _| vlan == name).is_some();
         let new = first_of(cmdline, b"ifname", &mut |_, address| is_hardware(address, hardware) && !is_virtual);
@@ -232,13 +232,9 @@ fn method(name: &[u8], lease: &mut Lease) -> Option<Method> {
     Some(method)
 }
 
-/// Whether a text is this hardware address, with colons or dashes between the bytes.
-fn is_hardware(text: &[u8], hardware: &[u8]) -> bool {
-    text.len() == 3 * hardware.len() - 1
-        && text.chunks(3).zip(hardware).all(|(digits, byte)| {
-            let (digits, end) = digits.split_at_checked(2).unwrap_or_default();
-            parse_hex(digits) == Some(u16::from(*byte)) && matches!(end, b"" | b":" | b"-")
-        })
+/// Whether a text is this hardware address.
+fn is_hardware(text: &[u8], hardware: &[u8; 6]) -> bool {
+    parse_hardware(text) == Some(*hardware)
 }
 
 /// The fields of a word, between colons; one of IPv6 stands in brackets.

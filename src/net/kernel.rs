@@ -1,6 +1,6 @@
 //! What the kernel has done of itself: by its own `ip=` (net/ipv4/ipconfig.c), and by the advertisements of routers.
 
-use super::address::{Address, parse_hex};
+use super::address::{Address, parse_bytes, parse_hex};
 use super::lease::{Lease, role};
 use crate::file;
 use crate::text::split;
@@ -57,9 +57,7 @@ fn usable(line: &[u8], index: u32) -> Option<(Address, u8)> {
         return None;
     }
     let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *to = parse_hex(from)? as u8;
-    }
+    parse_bytes(digits, 2, &mut bytes)?;
     Some((Address::of(&bytes), prefix as u8))
 }
 

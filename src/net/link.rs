@@ -5,12 +5,12 @@ use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
-use super::address::{Address, hex, parse_hex};
+use super::address::{Address, hex, parse_hardware};
 use super::lease::{Lease, role};
 use super::netlink::{Request, exchange};
 use crate::file::{self, Path};
 use crate::report::Line;
-use crate::text::{parse_number, split};
+use crate::text::parse_number;
 
 /// The length of a hardware address of Ethernet.
 const HARDWARE: usize = 6;
@@ -32,17 +32,14 @@ impl Link {
     /// The link of this name, if it is one of Ethernet.
     pub fn named(name: &[u8]) -> Option<Link> {
         const ETHERNET: u64 = 1;
-        let link = Link { name: Name::of(&[name]), index: 0, hardware: [0; HARDWARE] };
+        let mut link = Link { name: Name::of(&[name]), index: 0, hardware: [0; HARDWARE] };
         if link.number(b"type")? != ETHERNET {
             return None;
         }
+        link.index = link.number(b"ifindex")? as u32;
         let mut buffer = [0; 64];
-        let address = file::read(link.attribute(b"address").as_c_str(), &mut buffer).trim_ascii_end();
-        let mut hardware = [0; HARDWARE];
-        for (to, from) in hardware.iter_mut().zip(split(address, b':')) {
-            *to = parse_hex(from)? as u8;
-        }
-        Some(Link { index: link.number(b"ifindex")? as u32, hardware, ..link })
+        link.hardware = parse_hardware(link.read(b"address", &mut buffer))?;
+        Some(link)
     }
 
     /// Whether a cable is in it, as far as its driver can tell. Only a link that is up tells.
@@ -59,12 +56,12 @@ impl Link {
     }
 
     fn number(&self, attribute: &[u8]) -> Option<u64> {
-        let mut buffer = [0; 24];
-        parse_number(file::read(self.attribute(attribute).as_c_str(), &mut buffer).trim_ascii_end())
+        parse_number(self.read(attribute, &mut [0; 24]))
     }
 
-    fn attribute(&self, name: &[u8]) -> Path {
-        Path::of(&[b"/sys/class/net/", self.name.as_bytes(), b"/", name])
+    fn read<'b>(&self, attribute: &[u8], buffer: &'b mut [u8]) -> &'b [u8] {
+        let path = Path::of(&[b"/sys/class/net/", self.name.as_bytes(), b"/", attribute]);
+        file::read(path.as_c_str(), buffer).trim_ascii_end()
     }
 }
 
