@@ -109,7 +109,7 @@ impl<'a> Wish<'a> {
         let other = cmdline.last(b"BOOTIF").and_then(|address| address.get(3..));
         let is_passed_over = vlan.is_some() || other.is_some_and(|address| !is_hardware(address, hardware));
         let mut wish = Wish { name: new, vlan, word: None };
-        for (number, ip) in words(cmdline).filter(|(_, ip)| ip.method != Method::Off) {
+        for (number, ip) in words(cmdline).filter(|(_, ip)| !matches!(ip.method, Method::Off)) {
             let is_for_any = ip.device.is_empty() && !is_passed_over && wish.word.is_none();
             if ip.device == name || is_hardware(ip.device, hardware) || is_for_any {
                 wish.word = Some(number);

@@ -71,7 +71,7 @@ mod tests {
         let server = |pnp: &[u8]| {
             let mut lease = Lease::default();
             read(pnp, &mut lease);
-            lease.address(role::BOOT_SERVER)
+            *lease.address(role::BOOT_SERVER)
         };
         assert_eq!(server(pnp), Address::of(&[10, 0, 2, 2]));
         assert!(server(b"#MANUAL\n").is_none());

@@ -61,14 +61,19 @@ pub mod text {
 
 impl Lease {
     /// An address, by its [`role`].
-    pub fn address(&self, role: usize) -> Address {
-        self.addresses.get(role).copied().unwrap_or_default()
+    pub fn address(&self, role: usize) -> &Address {
+        self.addresses.get(role).unwrap_or(&Address::NONE)
+    }
+
+    /// The server that the root is on, unless another one is named.
+    pub fn server(&self) -> Address {
+        self.address(role::BOOT_SERVER).or(*self.address(role::SERVER))
     }
 
     /// Sets an address, unless it is none.
     pub fn set(&mut self, role: usize, address: Address) {
-        if let Some(place) = self.addresses.get_mut(role) {
-            *place = address.or(*place);
+        if let Some(place) = self.addresses.get_mut(role).filter(|_| !address.is_none()) {
+            *place = address;
         }
     }
 
@@ -85,7 +90,7 @@ impl Lease {
     /// Fills in what follows from the rest: the prefix from the class of the address, and the broadcast address, as the kernel
     /// does (net/ipv4/ipconfig.c, `ic_defaults`).
     pub fn complete(&mut self) {
-        let own = self.address(role::OWN);
+        let own = *self.address(role::OWN);
         let address = u32::from_be_bytes(own.v4());
         if self.prefix == 0 {
             self.prefix = match address >> 30 {
@@ -102,7 +107,7 @@ impl Lease {
 
     /// Calls `visit` with each of the routes: the network and how many bits of it count, and the gateway, or none where the
     /// network is on the link itself.
-    pub fn each_route(&self, visit: &mut dyn FnMut([u8; 4], u8, Address)) {
+    pub fn each_route(&self, visit: &mut dyn FnMut([u8; 4], u8, &Address)) {
         let mut bytes = self.routes.as_bytes();
         if bytes.is_empty() && !self.address(role::GATEWAY).is_none() {
             visit([0; 4], 0, self.address(role::GATEWAY));
@@ -115,7 +120,7 @@ impl Lease {
             network.iter_mut().zip(rest).take(width).for_each(|(to, from)| *to = *from);
             // What stands beyond the prefix the kernel would not take.
             let network = (u32::from_be_bytes(network) & mask(prefix)).to_be_bytes();
-            visit(network, prefix, Address::of(gateway));
+            visit(network, prefix, &Address::of(gateway));
             bytes = rest.get(width + 4..).unwrap_or_default();
         }
     }
@@ -129,6 +134,6 @@ pub fn mask(prefix: u8) -> u32 {
 /// The prefix that a mask stands for, if its bits are in one piece.
 pub fn prefix(mask: [u8; 4]) -> Option<u8> {
     let mask = u32::from_be_bytes(mask);
-    let ones = mask.leading_ones();
-    (mask.count_ones() == ones && ones > 0).then_some(ones as u8)
+    let ones = mask.leading_ones() as u8;
+    (mask == self::mask(ones) && ones > 0).then_some(ones)
 }

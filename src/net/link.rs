@@ -144,7 +144,7 @@ impl Netlink {
         const NO_DETECTION: u8 = 0x02;
         let own = lease.address(role::OWN);
         let flags = if own.is_v6() { NO_DETECTION } else { 0 };
-        let head = [u32::from_ne_bytes([family(&own), lease.prefix, flags, 0]), index];
+        let head = [u32::from_ne_bytes([family(own), lease.prefix, flags, 0]), index];
         let mut request = Request::new(kind::NEW_ADDRESS, Request::ACK | kind::CREATE, &head);
         request.attribute(kind::LOCAL, own.as_bytes());
         request.attribute(kind::ADDRESS, own.as_bytes());
@@ -159,7 +159,7 @@ impl Netlink {
         result
     }
 
-    fn add_route(&self, index: u32, network: [u8; 4], prefix: u8, gateway: Address) -> io::Result<()> {
+    fn add_route(&self, index: u32, network: [u8; 4], prefix: u8, gateway: &Address) -> io::Result<()> {
         const MAIN: u8 = 254;
         const BY_BOOT: u8 = 3;
         const ON_LINK: u8 = 253;
@@ -167,7 +167,7 @@ impl Netlink {
         // A gateway need not be in the link's own network: clouds give an address that is a network of its own.
         const GATEWAY_IS_ON_LINK: u32 = 4;
         let (scope, flags) = if gateway.is_none() { (ON_LINK, 0) } else { (0, GATEWAY_IS_ON_LINK) };
-        let head = [[family(&gateway), prefix, 0, 0], [MAIN, BY_BOOT, scope, UNICAST]].map(u32::from_ne_bytes);
+        let head = [[family(gateway), prefix, 0, 0], [MAIN, BY_BOOT, scope, UNICAST]].map(u32::from_ne_bytes);
         let mut request =
             Request::new(kind::NEW_ROUTE, Request::ACK | kind::CREATE | kind::REPLACE, &[head[0], head[1], flags]);
         if prefix > 0 {

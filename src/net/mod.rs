@@ -200,7 +200,7 @@ impl Links {
             }
         }
         let is_ready = ip::words(turn.cmdline)
-            .all(|(number, ip)| ip.method == Method::Off || self.done.get(number) == Some(&true));
+            .all(|(number, ip)| matches!(ip.method, Method::Off) || self.done.get(number) == Some(&true));
         if is_ready {
             // The links that were tried in vain are switched off, as the kernel does.
             for tried in self.tried.iter().filter(|tried| tried.word.is_some() && !matches!(tried.state, State::Done)) {
@@ -309,7 +309,7 @@ fn give(link: &Link, method: Method, lease: &Lease, turn: &mut Turn) {
     turn.log.say(Level::Info, &[line.as_bytes()]);
 }
 
-fn push_address(line: &mut Line, word: &[u8], address: Address) {
+fn push_address(line: &mut Line, word: &[u8], address: &Address) {
     if !address.is_none() {
         line.push(word);
         line.push(address.text().as_bytes());

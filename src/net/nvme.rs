@@ -31,18 +31,18 @@ pub fn line(server: &Address, port: u16, nqn: &[u8], options: &[u8], cmdline: &C
     let host = cmdline.last(b"rd.nvmf.hostnqn").unwrap_or_default();
     let place = host.windows(UUID.len()).position(|window| window == UUID);
     let uuid = place.and_then(|place| host.get(place + UUID.len()..)).unwrap_or_default();
-    let parts: [(&[u8], &[u8]); 5] = [
-        (b",nqn=", nqn),
-        (b",hostnqn=", host),
-        (b",hostid=", cmdline.last(b"rd.nvmf.hostid").unwrap_or(uuid)),
-        // What reads a root would rather be late than be told of an error.
-        (b",ctrl_loss_tmo=", b"-1"),
-        (b",", options),
-    ];
-    for (name, value) in parts.iter().filter(|(_, value)| !value.is_empty()) {
-        line.push(name);
-        line.push(value);
-    }
+    let mut push = |name, value: &[u8]| {
+        if !value.is_empty() {
+            line.push(name);
+            line.push(value);
+        }
+    };
+    push(b",nqn=", nqn);
+    push(b",hostnqn=", host);
+    push(b",hostid=", cmdline.last(b"rd.nvmf.hostid").unwrap_or(uuid));
+    // What reads a root would rather be late than be told of an error.
+    push(b",ctrl_loss_tmo=", b"-1");
+    push(b",", options);
     line.as_bytes_mut().iter_mut().filter(|byte| **byte == b'&').for_each(|byte| *byte = b',');
     line
 }

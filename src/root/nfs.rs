@@ -37,8 +37,7 @@ impl<'a> Place<'a> {
     /// The place that the command line names, where it is silent the DHCP server, and else the kernel's default. None where
     /// the server is not given by its address.
     fn find(location: Option<&'a [u8]>, cmdline: &CommandLine<'a>, lease: &'a Lease) -> Option<Place<'a>> {
-        let server = lease.address(role::BOOT_SERVER).or(lease.address(role::SERVER));
-        let mut place = Place { server, directory: b"/tftpboot/%s", options: Line::new() };
+        let mut place = Place { server: lease.server(), directory: b"/tftpboot/%s", options: Line::new() };
         let root_path = lease.text(text::ROOT_PATH);
         place.take(root_path.strip_prefix(b"nfs:").unwrap_or(root_path), b',')?;
         match location {

@@ -7,7 +7,6 @@ use crate::device::Disk;
 use crate::failure::{self, Failure, Problem};
 use crate::machine::Machine;
 use crate::module::{Answer, Modules};
-use crate::net::lease::role;
 use crate::net::remote::{Kind, Remote};
 use crate::net::{Lease, Trouble};
 use crate::report::{Line, Log};
@@ -48,7 +47,7 @@ pub fn attach(
     log: &mut Log,
 ) -> Result<Disk, Failure> {
     let mut remote = Remote::parse(text).ok_or_else(|| log.fail(Problem::RemoteForm, text))?;
-    remote.server = remote.server.or(lease.address(role::BOOT_SERVER)).or(lease.address(role::SERVER));
+    remote.server = remote.server.or(lease.server());
     if remote.server.is_none() {
         return Err(log.fail(Problem::NoServerAddress, text));
     }

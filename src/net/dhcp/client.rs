@@ -13,6 +13,9 @@ const PAUSE: u64 = 1000;
 /// The longest pause.
 const LONGEST_PAUSE: u64 = 4000;
 
+/// By how much a pause may be longer.
+const SPREAD: u64 = 256;
+
 /// How many requests for one offer are sent before all begins anew.
 const REQUESTS: u8 = 3;
 
@@ -49,13 +52,13 @@ pub enum Protocol {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Messages sent.
-    pub sent: u16,
+    pub sent: u32,
     /// Offers and leases for this client.
-    pub offers: u16,
+    pub offers: u32,
     /// Refusals.
-    pub refusals: u16,
+    pub refusals: u32,
     /// Packets on the servers' port that were no answer to this client, or malformed.
-    pub dropped: u16,
+    pub dropped: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -120,10 +123,10 @@ impl Client {
         }
         self.attempts = self.attempts.saturating_add(1);
         // Clients that were switched on together must not go on in step (RFC 2131, 4.1).
-        let spread = u64::from(self.id.rotate_left(u32::from(self.counts.sent))) % (self.pause / 4);
+        let spread = u64::from(self.id.rotate_left(self.counts.sent)) % SPREAD;
         self.due = now + self.pause + spread;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.counts.sent = self.counts.sent.saturating_add(1);
+        self.counts.sent += 1;
         if self.offer.is_none() {
             self.seconds = (now.saturating_sub(self.begun) / 1000).min(u16::MAX.into()) as u16;
         }
@@ -157,7 +160,7 @@ impl Client {
         let kind = |kind: Kind| message.kind() == Some(kind as u8) && self.protocol != Protocol::Bootp;
         match self.offer {
             None if kind(Kind::Offer) && is_usable && !server.is_none() => {
-                self.counts.offers = self.counts.offers.saturating_add(1);
+                self.counts.offers += 1;
                 if server != self.shunned {
                     self.offer = Some(Offer { address, server });
                     self.attempts = 0;
@@ -170,11 +173,11 @@ impl Client {
                 return true;
             }
             Some(offer) if kind(Kind::Nak) && server == offer.server => {
-                self.counts.refusals = self.counts.refusals.saturating_add(1);
+                self.counts.refusals += 1;
                 self.begin_anew(now);
             }
             None if message.kind().is_none() && self.protocol != Protocol::Dhcp && is_usable => {
-                self.counts.offers = self.counts.offers.saturating_add(1);
+                self.counts.offers += 1;
                 fill(lease, &message);
                 return true;
             }
@@ -186,7 +189,7 @@ impl Client {
     }
 
     fn drop_packet(&mut self) {
-        self.counts.dropped = self.counts.dropped.saturating_add(1);
+        self.counts.dropped += 1;
     }
 
     /// Forgets the offer, and passes over its server when the next ones come.

@@ -110,8 +110,8 @@ fn an_exchange_of_four_messages() {
     assert_eq!((kind, server), (3, vec![10, 0, 0, 1]));
     assert_eq!(first(&packet, 50), [10, 0, 0, 101]);
     let lease = take(&mut client, &Reply::new(ACK, 1).packet(), 1200).unwrap();
-    assert_eq!(lease.address(role::OWN), Address::of(&[10, 0, 0, 101]));
-    assert_eq!(lease.address(role::SERVER), Address::of(&[10, 0, 0, 1]));
+    assert_eq!(*lease.address(role::OWN), Address::of(&[10, 0, 0, 101]));
+    assert_eq!(*lease.address(role::SERVER), Address::of(&[10, 0, 0, 1]));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn options_are_read_wherever_they_stand() {
     assert_eq!(lease.text(text::ROOT_PATH), b"/export/root");
     assert_eq!(lease.text(text::HOST), b"box");
     assert_eq!(lease.text(text::FILE), b"");
-    assert_eq!(lease.address(role::TIME_SERVER + 1), Address::of(&[10, 0, 0, 6]));
+    assert_eq!(*lease.address(role::TIME_SERVER + 1), Address::of(&[10, 0, 0, 6]));
     let mut reply = Reply::new(ACK, 1);
     reply.file = b"pxelinux.0".to_vec();
     assert_eq!(granted(reply).text(text::FILE), b"pxelinux.0");
@@ -282,7 +282,7 @@ fn malformed_packets_are_dropped_and_counted() {
     let mut client = client(Protocol::Any);
     for (count, packet) in bad.iter().enumerate() {
         assert!(take(&mut client, packet, 1000).is_none());
-        assert_eq!(usize::from(client.counts.dropped), count + 1, "{packet:?}");
+        assert_eq!(client.counts.dropped as usize, count + 1, "{packet:?}");
     }
     // Padding behind the datagram is the link's.
     let padded = [whole, vec![0; 20]].concat();
