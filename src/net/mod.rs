@@ -238,19 +238,15 @@ impl Links {
 }
 
 impl Tried {
-    /// Goes on, a packet having come by the link of that number, or none.
-    fn go_on(&mut self, packet: Option<(u32, &[u8])>, done: &mut [bool; WORDS], turn: &mut Turn) {
+    /// Goes on, a packet having come by any of the links, or none.
+    fn go_on(&mut self, packet: Option<&[u8]>, done: &mut [bool; WORDS], turn: &mut Turn) {
         let Some(number) = self.word else { return };
         let Some(done @ false) = done.get_mut(number) else { return };
         let mut lease = Lease::default();
         let mut is_there = false;
-        if let Some((index, packet)) = packet {
-            match &mut self.state {
-                State::Asking(client) if index == self.link.index => {
-                    is_there = client.take(packet, turn.now, &mut lease);
-                }
-                _ => return,
-            }
+        if let Some(packet) = packet {
+            let State::Asking(client) = &mut self.state else { return };
+            is_there = client.take(packet, turn.now, &mut lease);
         }
         let Some(ip) = ip::numbered(turn.cmdline, number, &mut lease) else { return };
         if !is_there && !self.advance(&ip, &mut lease, turn) {
@@ -270,7 +266,7 @@ impl Tried {
         let link = &self.link;
         if matches!(self.state, State::NoCarrier) && link.has_carrier() {
             // The number of an exchange is another one for each link, each machine and each boot.
-            let id = (fold(&link.hardware) ^ turn.now.rotate_left(16)) as u32;
+            let id = (fold(&link.hardware) ^ turn.now.rotate_left(16)) as u32 ^ link.index;
             self.state = match ip.method {
                 Method::Dhcp(protocol) => State::Asking(Client::new(link.hardware, protocol, id, turn.now)),
                 _ => State::Listening,

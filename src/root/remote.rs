@@ -57,16 +57,16 @@ pub fn attach(
     };
     load(module, text, modules, log)?;
     let server = Server { address: remote.server, port: remote.port, protocol };
-    let (mut words, mut attached) = (Line::new(), Err((Problem::NoServer, None)));
+    let (mut words, mut disk, mut trouble) = (Line::new(), None, (Problem::NoServer, None));
     server.wait(cmdline, modules, log, &mut |machine| {
-        attached = match machine.attach(&remote, cmdline, &mut words) {
-            Ok(disk) => Ok(disk),
+        match machine.attach(&remote, cmdline, &mut words) {
+            Ok(attached) => disk = Some(attached),
             Err(Trouble::Passing(errno)) => return Err(errno),
-            Err(Trouble::Lasting(problem, errno)) => Err((problem, errno)),
-        };
+            Err(Trouble::Lasting(problem, errno)) => trouble = (problem, errno),
+        }
         Ok(())
     })?;
-    attached.map_err(|(problem, errno)| log.fail_as(problem, text, words.as_bytes(), errno))
+    disk.ok_or_else(|| log.fail_as(trouble.0, text, words.as_bytes(), trouble.1))
 }
 
 /// Loads the module that speaks with the server of this name.

@@ -57,7 +57,7 @@ pub struct Counts {
     pub offers: u32,
     /// Refusals.
     pub refusals: u32,
-    /// Packets on the servers' port that were no answer to this client, or malformed.
+    /// Packets from the servers' port, by whatever link, that were no answer to this client, or malformed.
     pub dropped: u32,
 }
 
