@@ -147,10 +147,10 @@ pub trait Machine {
     #[cfg(feature = "network")]
     fn ask(&mut self, server: &Address, port: u16, question: &[u8], answer: &mut [u8]) -> Result<usize, Errno>;
 
-    /// Makes a disk that a server lends one of this machine. What the server or the kernel says of a refusal goes into
-    /// `words`.
+    /// Makes a disk that a server lends one of this machine. `words` is then its name, or what the server or the kernel says of a
+    /// refusal.
     #[cfg(feature = "network")]
-    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble>;
+    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<(), Trouble>;
 
     /// Mounts the root.
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno>;
@@ -321,7 +321,7 @@ impl Machine for Running<'_> {
     }
 
     #[cfg(feature = "network")]
-    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble> {
+    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<(), Trouble> {
         self.pass_log();
         let attached = self.attached.add(remote, cmdline, words);
         if matches!(attached, Err(Trouble::Lasting(Problem::NvmeRefused, _))) {

@@ -6,7 +6,7 @@ use rustix::io::{self, Errno};
 
 use super::address::Address;
 use crate::cmdline::CommandLine;
-use crate::device::{Disk, disks};
+use crate::device::disks;
 use crate::file::{self, Path};
 use crate::report::Line;
 
@@ -47,21 +47,22 @@ pub fn line(server: &Address, port: u16, nqn: &[u8], options: &[u8], cmdline: &C
     line
 }
 
-/// The first disk of a subsystem, or that of one namespace. It comes some time after the connection.
-pub fn disk(nqn: &[u8], namespace: Option<u64>) -> Option<Disk> {
-    let mut found = None;
+/// Whether a subsystem has a disk by now, or one of this namespace; the name of the first goes into `name`. It comes some time
+/// after the connection, and is shown a moment before it can be opened.
+pub fn find(nqn: &[u8], namespace: Option<u64>, name: &mut Line) -> bool {
+    let mut is_there = false;
     disks(&mut |disk| {
         let subsystem = Path::of(&[b"/sys/class/block/", disk.name(), b"/device/subsysnqn"]);
-        if disk.partition_number().is_some() || file::read(subsystem.as_c_str(), &mut [0; 256]).trim_ascii_end() != nqn
-        {
-            return true;
+        let is_of_it = disk.partition_number().is_none()
+            && file::read(subsystem.as_c_str(), &mut [0; 256]).trim_ascii_end() == nqn
+            && (namespace.is_none() || disk.number_in(b"nsid") == namespace);
+        if is_of_it {
+            *name = Line::of(&[disk.name()]);
+            is_there = disk.is_readable();
         }
-        if namespace.is_none() || disk.number_in(b"nsid") == namespace {
-            found = Some(disk.clone());
-        }
-        found.is_none()
+        !is_of_it
     });
-    found
+    is_there
 }
 
 #[cfg(test)]

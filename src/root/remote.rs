@@ -57,16 +57,19 @@ pub fn attach(
     };
     load(module, text, modules, log)?;
     let server = Server { address: remote.server, port: remote.port, protocol };
-    let (mut words, mut disk, mut trouble) = (Line::new(), None, (Problem::NoServer, None));
+    let (mut words, mut trouble) = (Line::new(), None);
     server.wait(cmdline, modules, log, &mut |machine| {
         match machine.attach(&remote, cmdline, &mut words) {
-            Ok(attached) => disk = Some(attached),
+            Ok(()) => {}
             Err(Trouble::Passing(errno)) => return Err(errno),
-            Err(Trouble::Lasting(problem, errno)) => trouble = (problem, errno),
+            Err(Trouble::Lasting(problem, errno)) => trouble = Some((problem, errno)),
         }
         Ok(())
     })?;
-    disk.ok_or_else(|| log.fail_as(trouble.0, text, words.as_bytes(), trouble.1))
+    match trouble {
+        None => Ok(Disk::called(words.as_bytes())),
+        Some((problem, errno)) => Err(log.fail_as(problem, text, words.as_bytes(), errno)),
+    }
 }
 
 /// Loads the module that speaks with the server of this name.

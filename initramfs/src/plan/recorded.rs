@@ -299,10 +299,11 @@ impl Machine for Recorded<'_> {
         Err(Errno::NOSYS)
     }
 
-    fn attach(&mut self, _: &Remote, _: &CommandLine, _: &mut Line) -> Result<Disk, Trouble> {
+    fn attach(&mut self, _: &Remote, _: &CommandLine, words: &mut Line) -> Result<(), Trouble> {
         // The record tells nothing of servers: what the root is on is taken as theirs.
         let root = self.record.disks.iter().find(|disk| disk.is_root);
-        Ok(Disk::called(root.map_or(&b"nbd0"[..], |disk| disk.name.as_bytes())))
+        *words = Line::of(&[root.map_or(&b"nbd0"[..], |disk| disk.name.as_bytes())]);
+        Ok(())
     }
 
     fn mount(&mut self, source: &CStr, kind: &CStr, _: MountFlags, _: &CStr) -> Result<(), Errno> {
