@@ -1,6 +1,7 @@
 //! Internet addresses, of either family, as the command line and the wire have them.
 
-use crate::text::{Text, parse_number, split, split_once};
+use crate::report::Line;
+use crate::text::{parse_number, split, split_once};
 
 /// An address, or none: sixteen bytes as IPv6 has them, those of IPv4 mapped (RFC 4291, 2.5.5.2), or zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,9 +9,6 @@ pub struct Address([u8; 16]);
 
 /// What stands before an address of IPv4.
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-
-/// An address as it is written.
-pub type AddressText = Text<40>;
 
 impl Address {
     /// No address.
@@ -64,25 +62,23 @@ impl Address {
         self.as_bytes().try_into().unwrap_or_default()
     }
 
-    /// The address as people write it; for none, the unspecified one of IPv4.
-    pub fn text(&self) -> AddressText {
-        let mut text = AddressText::new();
+    /// Adds the address as people write it; for none, the unspecified one of IPv4.
+    pub fn push_to(&self, line: &mut Line) {
         if self.is_v6() {
             for (at, byte) in self.0.iter().enumerate() {
                 if at > 0 && at.is_multiple_of(2) {
-                    text.push(b":");
+                    line.push(b":");
                 }
-                text.push(&hex(*byte));
+                line.push(&hex(*byte));
             }
-            return text;
+            return;
         }
         for (at, byte) in self.v4().into_iter().enumerate() {
             if at > 0 {
-                text.push(b".");
+                line.push(b".");
             }
-            text.push_number(byte.into());
+            line.push_number(byte.into());
         }
-        text
     }
 }
 
@@ -141,31 +137,31 @@ fn parse_v4(text: &[u8]) -> Option<Address> {
 /// RFC 4291, 2.2, without the form that ends in an IPv4 address.
 fn parse_v6(text: &[u8]) -> Option<Address> {
     let mut bytes = [0; 16];
-    let Some(gap) = text.windows(2).position(|pair| pair == b"::") else {
-        return (parse_groups(text, &mut bytes)? == bytes.len()).then(|| Address::of(&bytes));
+    // Two colons stand for one group of zeros at least.
+    let (head, tail, most) = match text.windows(2).position(|pair| pair == b"::") {
+        Some(gap) => (text.get(..gap)?, text.get(gap + 2..)?, 14),
+        None => (text, &b""[..], 16),
     };
-    let mut tail = [0; 16];
-    let length = parse_groups(text.get(gap + 2..)?, &mut tail)?;
-    let start = bytes.len() - length;
-    if parse_groups(text.get(..gap)?, &mut bytes)? >= start {
+    let (begin, end) = (length(head), length(tail));
+    if begin + end > most || most == 16 && begin < 16 {
         return None;
     }
-    for (to, from) in bytes.iter_mut().skip(start).zip(tail) {
-        *to = from;
-    }
+    parse_groups(head, bytes.get_mut(..begin)?)?;
+    parse_groups(tail, bytes.get_mut(16 - end..)?)?;
     Some(Address::of(&bytes))
 }
 
-/// Reads groups with colons between; how many bytes they are.
-fn parse_groups(text: &[u8], bytes: &mut [u8; 16]) -> Option<usize> {
-    if text.is_empty() {
-        return Some(0);
+/// How many bytes groups with colons between are.
+fn length(groups: &[u8]) -> usize {
+    if groups.is_empty() { 0 } else { 2 * split(groups, b':').count() }
+}
+
+/// Reads as many groups as there is room for.
+fn parse_groups(text: &[u8], bytes: &mut [u8]) -> Option<()> {
+    for (pair, group) in bytes.chunks_exact_mut(2).zip(split(text, b':')) {
+        pair.copy_from_slice(&parse_hex(group)?.to_be_bytes());
     }
-    let mut pairs = bytes.chunks_exact_mut(2);
-    for group in split(text, b':') {
-        pairs.next()?.copy_from_slice(&parse_hex(group)?.to_be_bytes());
-    }
-    Some(16 - 2 * pairs.len())
+    Some(())
 }
 
 #[cfg(test)]
@@ -219,11 +215,16 @@ mod tests {
 
     #[test]
     fn writes_what_it_reads() {
+        let written = |address: &Address| {
+            let mut line = Line::new();
+            address.push_to(&mut line);
+            String::from_utf8(line.as_bytes().to_vec()).unwrap()
+        };
         for text in ["10.0.2.15", "0.0.0.0", "255.255.255.0"] {
-            assert_eq!(Address::parse(text.as_bytes()).unwrap().text().as_bytes(), text.as_bytes());
+            assert_eq!(written(&Address::parse(text.as_bytes()).unwrap()), text);
         }
         let address = Address::parse(b"2001:db8::5").unwrap();
-        let text = String::from_utf8(address.text().as_bytes().to_vec()).unwrap();
+        let text = written(&address);
         assert_eq!(text, "2001:0db8:0000:0000:0000:0000:0000:0005");
         assert_eq!(text.parse::<Ipv6Addr>().unwrap().octets(), address.as_bytes());
     }

@@ -31,7 +31,8 @@ impl Attached {
         let &Remote { server, port, kind } = remote;
         match kind {
             Kind::Nbd { name, options, .. } => {
-                let (watch, index) = Source { server, port, name, options }.attach(words)?;
+                let watch = Source { server, port, name, options }.attach(words)?;
+                let index = watch.index;
                 let _ = self.watches.push(watch);
                 *words = Line::of(&[b"nbd"]);
                 words.push_number(index.into());
@@ -51,9 +52,7 @@ impl Attached {
 
     /// Leaves them to the system.
     pub fn let_go(&mut self) {
-        while let Some(watch) = self.watches.pop() {
-            watch.end();
-        }
+        self.watches.iter().for_each(Watch::end);
     }
 }
 

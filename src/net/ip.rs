@@ -4,11 +4,10 @@
 //! Words are read whenever they are asked for: nothing need be kept of them.
 
 use super::address::{Address, parse_hardware};
-use super::dhcp::Protocol;
 use super::lease::{Lease, LeaseText, prefix, role, text};
 use crate::cmdline::{CommandLine, Word};
 use crate::report::{Level, Log};
-use crate::text::{parse_number, place, split_once};
+use crate::text::{entries, parse_number, place, split_once};
 
 /// The most `ip=` words that are heeded; each is for a link of its own.
 pub const WORDS: usize = 8;
@@ -18,8 +17,12 @@ pub const WORDS: usize = 8;
 pub enum Method {
     /// Not at all.
     Off,
-    /// From a server.
-    Dhcp(Protocol),
+    /// From a server by DHCP, or by what an older server answers to it.
+    Any,
+    /// From a server by DHCP alone.
+    Dhcp,
+    /// From a server by BOOTP alone.
+    Bootp,
     /// From the command line.
     Static,
     /// From a router, by IPv6 (RFC 4862), as the kernel does by itself.
@@ -29,12 +32,8 @@ pub enum Method {
 impl Method {
     /// The word for it in the files that are left, which is klibc's.
     pub fn name(self) -> &'static [u8] {
-        match self {
-            Method::Dhcp(Protocol::Bootp) => b"bootp",
-            Method::Dhcp(_) => b"dhcp",
-            Method::Router => b"auto6",
-            _ => b"none",
-        }
+        const NAMES: &[u8] = b"none\0dhcp\0dhcp\0bootp\0none\0auto6";
+        entries(NAMES).nth(self as usize).unwrap_or_default()
     }
 }
 
@@ -109,7 +108,7 @@ impl<'a> Wish<'a> {
         let other = cmdline.last(b"BOOTIF").and_then(|address| address.get(3..));
         let is_passed_over = vlan.is_some() || other.is_some_and(|address| !is_hardware(address, hardware));
         let mut wish = Wish { name: new, vlan, word: None };
-        for (number, ip) in words(cmdline).filter(|(_, ip)| !matches!(ip.method, Method::Off)) {
+        for (number, ip) in words(cmdline).filter(|(_, ip)| ip.method != Method::Off) {
             let is_for_any = ip.device.is_empty() && !is_passed_over && wish.word.is_none();
             if ip.device == name || is_hardware(ip.device, hardware) || is_for_any {
                 wish.word = Some(number);
@@ -146,7 +145,7 @@ pub fn vlan_number(name: &[u8]) -> u16 {
 
 impl<'a> Ip<'a> {
     /// What is done where nothing is said.
-    const ANY: Ip<'static> = Ip { method: Method::Dhcp(Protocol::Any), device: b"" };
+    const ANY: Ip<'static> = Ip { method: Method::Any, device: b"" };
 
     /// Reads a word's value; none where it has no meaning. What it gives goes into `lease`, before what is there.
     pub fn parse(value: &'a [u8], lease: &mut Lease) -> Option<Ip<'a>> {
@@ -216,15 +215,13 @@ impl<'a> Ip<'a> {
 
 /// The method of this name, `dhcp` also with an identifier of the client behind it, which goes into the lease.
 fn method(name: &[u8], lease: &mut Lease) -> Option<Method> {
+    const METHODS: [Method; 8] = {
+        use Method::*;
+        [Off, Off, Router, Any, Any, Dhcp, Bootp, Bootp]
+    };
     const NAMES: &[u8] = b"off\0none\0auto6\0on\0any\0dhcp\0bootp\0both";
     let (name, identity) = split_once(name, b',').unwrap_or((name, b""));
-    let method = match place(NAMES, name)? {
-        0 | 1 => Method::Off,
-        2 => Method::Router,
-        3 | 4 => Method::Dhcp(Protocol::Any),
-        5 => Method::Dhcp(Protocol::Dhcp),
-        _ => Method::Dhcp(Protocol::Bootp),
-    };
+    let method = *METHODS.get(place(NAMES, name)?)?;
     if !identity.is_empty() {
         let (kind, value) = split_once(identity, b',')?;
         lease.texts[text::CLIENT] = LeaseText::of(&[&[parse_number(kind)?.try_into().ok()?], value]);
@@ -256,6 +253,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Line;
 
     /// What a word says, in one line.
     fn read(value: &str) -> Option<String> {
@@ -266,7 +264,9 @@ mod tests {
         let roles = [("own", role::OWN), ("server", role::BOOT_SERVER), ("gateway", role::GATEWAY)];
         let more = [("dns0", role::NAME_SERVER), ("dns1", role::NAME_SERVER + 1), ("ntp", role::TIME_SERVER)];
         for (name, role) in roles.into_iter().chain(more).filter(|(_, role)| !given.address(*role).is_none()) {
-            line.push(format!("{name}={}", text_of(given.address(role).text().as_bytes())));
+            let mut text = Line::new();
+            given.address(role).push_to(&mut text);
+            line.push(format!("{name}={}", text_of(text.as_bytes())));
         }
         let numbers = [("prefix", u64::from(given.prefix)), ("mtu", given.mtu.into())];
         line.extend(numbers.iter().filter(|(_, value)| *value > 0).map(|(name, value)| format!("{name}={value}")));
@@ -279,26 +279,26 @@ mod tests {
     #[test]
     fn reads_the_kernels_forms() {
         for (value, expected) in [
-            ("dhcp", "Dhcp(Dhcp) "),
-            ("on", "Dhcp(Any) "),
-            ("any", "Dhcp(Any) "),
-            ("both", "Dhcp(Bootp) "),
-            ("bootp", "Dhcp(Bootp) "),
+            ("dhcp", "Dhcp "),
+            ("on", "Any "),
+            ("any", "Any "),
+            ("both", "Bootp "),
+            ("bootp", "Bootp "),
             ("off", "Off "),
             ("none", "Off "),
             ("", "Off "),
-            ("dhcp,1,me", "Dhcp(Dhcp)  client=1,me"),
-            (":::::eth0", "Dhcp(Any) eth0"),
-            (":::::eth0:dhcp", "Dhcp(Dhcp) eth0"),
+            ("dhcp,1,me", "Dhcp  client=1,me"),
+            (":::::eth0", "Any eth0"),
+            (":::::eth0:dhcp", "Dhcp eth0"),
             (":::::eth0:off", "Off eth0"),
-            ("::::box.example.org:eth1:any", "Dhcp(Any) eth1 box.example.org"),
+            ("::::box.example.org:eth1:any", "Any eth1 box.example.org"),
             ("10.0.2.15", "Static  own=10.0.2.15"),
             (
                 "10.0.2.15:10.0.2.2:10.0.2.1:255.255.255.0:box:eth0:off:10.0.2.3:10.0.2.4:10.0.2.5",
                 "Static eth0 own=10.0.2.15 server=10.0.2.2 gateway=10.0.2.1 dns0=10.0.2.3 dns1=10.0.2.4 ntp=10.0.2.5 prefix=24 box",
             ),
             ("10.0.2.15::10.0.2.1:255.255.0.0::eth0:dhcp", "Static eth0 own=10.0.2.15 gateway=10.0.2.1 prefix=16"),
-            ("0.0.0.0::::::dhcp", "Dhcp(Dhcp) "),
+            ("0.0.0.0::::::dhcp", "Dhcp "),
         ] {
             assert_eq!(read(value).as_deref(), Some(expected), "{value}");
         }
@@ -307,8 +307,8 @@ mod tests {
     #[test]
     fn reads_dracuts_forms() {
         for (value, expected) in [
-            ("eth0:dhcp", "Dhcp(Dhcp) eth0"),
-            ("eth0:dhcp:1400", "Dhcp(Dhcp) eth0 mtu=1400"),
+            ("eth0:dhcp", "Dhcp eth0"),
+            ("eth0:dhcp:1400", "Dhcp eth0 mtu=1400"),
             ("eth0:auto6", "Router eth0"),
             ("eth0:off", "Off eth0"),
             (

@@ -200,7 +200,7 @@ impl Links {
             }
         }
         let is_ready = ip::words(turn.cmdline)
-            .all(|(number, ip)| matches!(ip.method, Method::Off) || self.done.get(number) == Some(&true));
+            .all(|(number, ip)| ip.method == Method::Off || self.done.get(number) == Some(&true));
         if is_ready {
             // The links that were tried in vain are switched off, as the kernel does.
             for tried in self.tried.iter().filter(|tried| tried.word.is_some() && !matches!(tried.state, State::Done)) {
@@ -268,8 +268,8 @@ impl Tried {
             // The number of an exchange is another one for each link, each machine and each boot.
             let id = (fold(&link.hardware) ^ turn.now.rotate_left(16)) as u32 ^ link.index;
             self.state = match ip.method {
-                Method::Dhcp(protocol) => State::Asking(Client::new(link.hardware, protocol, id, turn.now)),
-                _ => State::Listening,
+                Method::Static | Method::Router => State::Listening,
+                method => State::Asking(Client::new(link.hardware, method, id, turn.now)),
             };
         }
         match &mut self.state {
@@ -298,17 +298,20 @@ fn give(link: &Link, method: Method, lease: &Lease, turn: &mut Turn) {
         let _ = sethostname(lease.host());
     }
     leave::leave(link.name.as_bytes(), method.name(), lease);
-    let mut line = Line::of(&[link.name.as_bytes(), b": ", lease.address(role::OWN).text().as_bytes(), b"/"]);
+    let mut line = Line::of(&[link.name.as_bytes()]);
+    push_address(&mut line, b": ", lease.address(role::OWN));
+    line.push(b"/");
     line.push_number(lease.prefix.into());
     push_address(&mut line, b" by ", lease.address(role::SERVER));
     push_address(&mut line, b", gateway ", lease.address(role::GATEWAY));
     turn.log.say(Level::Info, &[line.as_bytes()]);
 }
 
+/// Adds a word and an address, if there is one.
 fn push_address(line: &mut Line, word: &[u8], address: &Address) {
     if !address.is_none() {
         line.push(word);
-        line.push(address.text().as_bytes());
+        address.push_to(line);
     }
 }
 

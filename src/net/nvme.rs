@@ -26,7 +26,9 @@ pub fn connect(line: &Line) -> io::Result<()> {
 /// the identifier too; where nothing is said, the kernel thinks something up.
 pub fn line(server: &Address, port: u16, nqn: &[u8], options: &[u8], cmdline: &CommandLine) -> Line {
     const UUID: &[u8] = b":uuid:";
-    let mut line = Line::of(&[b"transport=tcp,traddr=", server.text().as_bytes(), b",trsvcid="]);
+    let mut line = Line::of(&[b"transport=tcp,traddr="]);
+    server.push_to(&mut line);
+    line.push(b",trsvcid=");
     line.push_number(port.into());
     let host = cmdline.last(b"rd.nvmf.hostnqn").unwrap_or_default();
     let place = host.windows(UUID.len()).position(|window| window == UUID);

@@ -67,18 +67,21 @@ impl<'a> Place<'a> {
 
     /// `SERVER:DIRECTORY`, as the kernel takes it; `%s` in the directory is this host's name, or else its address.
     fn source(&self, lease: &Lease) -> Line {
-        let (server, own) = (self.server.text(), lease.address(role::OWN).text());
         let (open, close): (&[u8], &[u8]) = if self.server.is_v6() { (b"[", b"]:") } else { (b"", b":") };
-        let mut source = Line::of(&[open, server.as_bytes(), close]);
+        let mut source = Line::of(&[open]);
+        self.server.push_to(&mut source);
+        source.push(close);
         if !self.directory.starts_with(b"/") {
             source.push(DIRECTORY);
         }
-        let host = if lease.host().is_empty() { own.as_bytes() } else { lease.host() };
         let mut rest = self.directory;
         while let Some((byte, behind)) = rest.split_first() {
             match rest.strip_prefix(b"%s") {
                 Some(behind) => {
-                    source.push(host);
+                    match lease.host() {
+                        b"" => lease.address(role::OWN).push_to(&mut source),
+                        host => source.push(host),
+                    }
                     rest = behind;
                 }
                 None => {
@@ -124,8 +127,8 @@ impl<'a> Place<'a> {
         let is_v4 = version.starts_with(b"4");
         // The kernel asks for it too, and is content with any answer.
         modules.load_named(if is_v4 { b"nfsv4" } else { b"nfsv3" }, log);
-        let server = self.server.text();
-        let mut needed = Line::of(&[b"vers=", version, b",addr=", server.as_bytes()]);
+        let mut needed = Line::of(&[b"vers=", version, b",addr="]);
+        self.server.push_to(&mut needed);
         // Without it all ways to prove oneself are loaded; and before version 4 there is nobody yet who would keep locks.
         needed.push(if is_v4 { b",sec=sys" } else { b",sec=sys,nolock" });
         let kind: &[u8] = if is_v4 { b"nfs4" } else { b"nfs" };
@@ -198,7 +201,7 @@ fn await_server(
     let mut newest = version;
     server.wait(cmdline, modules, log, &mut |machine| {
         let mut answer = [0; rpc::ANSWER];
-        machine.ask(&server.address, server.port, &rpc::null(rpc::NFS, version), &mut answer)?;
+        machine.ask(&server.address, server.port, &rpc::null(version as u8), &mut answer)?;
         newest = rpc::newest(&answer, version).ok_or(Errno::PROTO)?;
         Ok(())
     })?;

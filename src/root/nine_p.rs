@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::module::Modules;
 use crate::net::Address;
 use crate::net::remote::option;
-use crate::report::Log;
+use crate::report::{Line, Log};
 use crate::text::split_once;
 
 /// The port of 9p.
@@ -37,6 +37,7 @@ pub fn mount(
     // What a share of the host needs is good here too, but for the transport, which stands first.
     let (_, needed) = split_once(NINE_P.to_bytes(), b',').unwrap_or_default();
     let (flags, options) = mount::options(cmdline, needed, cmdline.root_flags);
-    let source = Path::of(&[server.address.text().as_bytes()]);
-    mount::with_options(&source, b"9p", flags, &options, modules, log)
+    let mut source = Line::new();
+    server.address.push_to(&mut source);
+    mount::with_options(&Path::of(&[source.as_bytes()]), b"9p", flags, &options, modules, log)
 }

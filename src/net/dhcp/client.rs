@@ -3,6 +3,7 @@
 
 use super::wire::{Kind, Message, Sent, option};
 use crate::net::address::Address;
+use crate::net::ip::Method;
 use crate::net::lease::{Lease, prefix, role, text};
 use crate::text::split;
 
@@ -36,18 +37,6 @@ const PARAMETERS: [u8; 10] = [
     option::TIME_SERVERS,
 ];
 
-/// Which answers are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// `any`: DHCP, and what an older server answers to it.
-    #[default]
-    Any,
-    /// DHCP alone.
-    Dhcp,
-    /// BOOTP alone.
-    Bootp,
-}
-
 /// What was sent and heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -70,7 +59,7 @@ struct Offer {
 /// An exchange on one link.
 pub struct Client {
     hardware: [u8; 6],
-    protocol: Protocol,
+    method: Method,
     id: u32,
     begun: u64,
     /// For how many seconds there was no address when the last discovery was sent. Its request says the same, so that
@@ -90,10 +79,10 @@ pub struct Client {
 
 impl Client {
     /// Begins now. `id` must be another one on each link and at each boot.
-    pub fn new(hardware: [u8; 6], protocol: Protocol, id: u32, now: u64) -> Client {
+    pub fn new(hardware: [u8; 6], method: Method, id: u32, now: u64) -> Client {
         Client {
             hardware,
-            protocol,
+            method,
             id,
             begun: now,
             seconds: 0,
@@ -131,7 +120,7 @@ impl Client {
             self.seconds = (now.saturating_sub(self.begun) / 1000).min(u16::MAX.into()) as u16;
         }
         let mut message = Sent::new(self.id, self.seconds, &self.hardware);
-        if self.protocol != Protocol::Bootp {
+        if self.method != Method::Bootp {
             let kind = if self.offer.is_some() { Kind::Request } else { Kind::Discover };
             message.option(option::KIND, &[kind as u8]);
             message.option(option::LONGEST, &(super::wire::RECEIVED as u16).to_be_bytes());
@@ -157,7 +146,7 @@ impl Client {
         let server = message.address(option::SERVER, 0);
         let address = message.yours();
         let is_usable = is_usable(address);
-        let kind = |kind: Kind| message.kind() == Some(kind as u8) && self.protocol != Protocol::Bootp;
+        let kind = |kind: Kind| message.kind() == Some(kind as u8) && self.method != Method::Bootp;
         match self.offer {
             None if kind(Kind::Offer) && is_usable && !server.is_none() => {
                 self.counts.offers += 1;
@@ -176,7 +165,7 @@ impl Client {
                 self.counts.refusals += 1;
                 self.begin_anew(now);
             }
-            None if message.kind().is_none() && self.protocol != Protocol::Dhcp && is_usable => {
+            None if message.kind().is_none() && self.method != Method::Dhcp && is_usable => {
                 self.counts.offers += 1;
                 fill(lease, &message);
                 return true;

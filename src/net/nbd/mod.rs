@@ -58,9 +58,9 @@ impl Source<'_> {
         Ok((socket, export))
     }
 
-    /// Makes the export a disk: who watches its connection, and the disk's number. What the server says of a refusal goes
+    /// Makes the export a disk; who watches its connection. What the server says of a refusal goes
     /// into `words`.
-    pub fn attach(&self, words: &mut Line) -> Result<(Watch, u32), Trouble> {
+    pub fn attach(&self, words: &mut Line) -> Result<Watch, Trouble> {
         let (socket, export) = self.connect(words)?;
         let refused = |errno| Trouble::Lasting(Problem::NbdDevice, Some(errno));
         let devices = Devices::open().map_err(refused)?;
@@ -78,7 +78,7 @@ impl Source<'_> {
             // Without a watch a connection that is lost stays lost.
             process => process.ok().flatten(),
         };
-        Ok((Watch { process, devices, index, limits }, index))
+        Ok(Watch { process, devices, index, limits })
     }
 
     /// The size of blocks: the user's, or else the usual one, unless the server takes none so small.
@@ -120,7 +120,9 @@ impl Source<'_> {
         // The form has no place for an empty name.
         let mut line = Line::of(&[if self.name.is_empty() { b"# nbd" } else { b"nbd" }]);
         line.push_number(index.into());
-        [b" ", self.server.text().as_bytes(), b" ", self.name, b" port="].iter().for_each(|part| line.push(part));
+        line.push(b" ");
+        self.server.push_to(&mut line);
+        [b" ", self.name, b" port="].iter().for_each(|part| line.push(part));
         line.push_number(self.port.into());
         [if self.options.is_empty() { &b""[..] } else { b"," }, self.options, b"\n"]
             .iter()
@@ -136,13 +138,14 @@ impl Source<'_> {
 pub struct Watch {
     process: Option<Pid>,
     devices: Devices,
-    index: u32,
+    /// The disk's number.
+    pub index: u32,
     limits: Limits,
 }
 
 impl Watch {
     /// Ends the watch: from now on the connection is the system's, and the limits are those of a running system.
-    pub fn end(self) {
+    pub fn end(&self) {
         if let Some(process) = self.process {
             let _ = kill_process(process, Signal::KILL);
             let _ = waitpid(Some(process), WaitOptions::empty());
