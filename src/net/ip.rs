@@ -5,7 +5,7 @@
 
 use super::address::{Address, parse_hardware};
 use super::lease::{Lease, LeaseText, prefix, role, text};
-use crate::cmdline::{CommandLine, Word};
+use crate::cmdline::CommandLine;
 use crate::report::{Level, Log};
 use crate::text::{entries, parse_number, place, split_once};
 
@@ -50,9 +50,9 @@ pub struct Ip<'a> {
 pub fn numbered<'a>(cmdline: &CommandLine<'a>, number: usize, lease: &mut Lease) -> Option<Ip<'a>> {
     let mut left = number;
     for word in written(cmdline) {
-        let Some(ip) = Ip::parse(value(word), &mut Lease::default()) else { continue };
+        let Some(ip) = Ip::parse(word, &mut Lease::default()) else { continue };
         if left == 0 {
-            Ip::parse(value(word), lease);
+            Ip::parse(word, lease);
             return Some(ip);
         }
         left -= 1;
@@ -69,20 +69,16 @@ pub fn words<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = (usize, Ip<'
 pub fn say_odd(cmdline: &CommandLine, log: &mut Log) {
     let mut number = 0;
     for word in written(cmdline) {
-        if number == WORDS || Ip::parse(value(word), &mut Lease::default()).is_none() {
-            log.say(Level::Warning, &[b"no meaning is known of the word ", word.text]);
+        if number == WORDS || Ip::parse(word, &mut Lease::default()).is_none() {
+            log.say(Level::Warning, &[b"no meaning is known of the word ip=", word]);
         } else {
             number += 1;
         }
     }
 }
 
-fn written<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = Word<'a>> {
-    cmdline.words().filter(|word| matches!(word.key, b"ip" | b"nfsaddrs"))
-}
-
-fn value<'a>(word: Word<'a>) -> &'a [u8] {
-    word.value.unwrap_or_default()
+fn written<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = &'a [u8]> {
+    cmdline.values(b"ip\0nfsaddrs")
 }
 
 /// What the command line wishes of a link.
@@ -121,16 +117,11 @@ impl<'a> Wish<'a> {
 /// What stands before the colon in the last word of this key whose parts are such.
 fn first_of<'a>(
     cmdline: &CommandLine<'a>,
-    key: &[u8],
+    key: &'static [u8],
     are_such: &mut dyn FnMut(&[u8], &[u8]) -> bool,
 ) -> Option<&'a [u8]> {
-    let mut found = None;
-    for word in cmdline.words().filter(|word| word.key == key) {
-        found = split_once(value(word), b':')
-            .filter(|(first, second)| are_such(first, second))
-            .map_or(found, |(first, _)| Some(first));
-    }
-    found
+    let pairs = cmdline.values(key).filter_map(|value| split_once(value, b':'));
+    pairs.filter(|(first, second)| are_such(first, second)).map(|(first, _)| first).last()
 }
 
 /// The number of a virtual link: the digits that its name ends in, as in `vlan0005` and `eth0.5`.

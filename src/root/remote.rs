@@ -13,7 +13,7 @@ use crate::report::{Line, Log};
 
 /// The names of the disks that the command line names beside the root, to be searched for it.
 pub fn beside_root<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    cmdline.words().filter(|word| word.key == b"netroot").filter_map(|word| word.value)
+    cmdline.values(b"netroot").filter(|disk| !disk.is_empty())
 }
 
 /// Gets the disk of this name, and mounts it.
