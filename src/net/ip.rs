@@ -60,9 +60,9 @@ pub fn numbered<'a>(cmdline: &CommandLine<'a>, number: usize, lease: &mut Lease)
     (number == 0).then_some(Ip::ANY)
 }
 
-/// All of them, with their numbers.
-pub fn words<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = (usize, Ip<'a>)> {
-    (0..WORDS).map_while(|number| Some((number, numbered(cmdline, number, &mut Lease::default())?)))
+/// All of them.
+pub fn words<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = Ip<'a>> {
+    (0..WORDS).map_while(|number| numbered(cmdline, number, &mut Lease::default()))
 }
 
 /// Tells of the words that have no meaning, and of those that are too many.
@@ -104,9 +104,10 @@ impl<'a> Wish<'a> {
         let other = cmdline.last(b"BOOTIF").and_then(|address| address.get(3..));
         let is_passed_over = vlan.is_some() || other.is_some_and(|address| !is_hardware(address, hardware));
         let mut wish = Wish { name: new, vlan, word: None };
-        for (number, ip) in words(cmdline).filter(|(_, ip)| ip.method != Method::Off) {
+        for (number, ip) in words(cmdline).enumerate() {
             let is_for_any = ip.device.is_empty() && !is_passed_over && wish.word.is_none();
-            if ip.device == name || is_hardware(ip.device, hardware) || is_for_any {
+            let is_for_it = ip.device == name || is_hardware(ip.device, hardware) || is_for_any;
+            if is_for_it && ip.method != Method::Off {
                 wish.word = Some(number);
             }
         }

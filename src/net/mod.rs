@@ -199,8 +199,7 @@ impl Links {
                 break;
             }
         }
-        let is_ready = ip::words(turn.cmdline)
-            .all(|(number, ip)| ip.method == Method::Off || self.done.get(number) == Some(&true));
+        let is_ready = ip::words(turn.cmdline).zip(&self.done).all(|(ip, done)| ip.method == Method::Off || *done);
         if is_ready {
             // The links that were tried in vain are switched off, as the kernel does.
             for tried in self.tried.iter().filter(|tried| tried.word.is_some() && !matches!(tried.state, State::Done)) {
