@@ -3,7 +3,7 @@
 use super::address::{Address, parse_bytes, parse_hex};
 use super::lease::{Lease, role};
 use crate::file;
-use crate::text::split;
+use crate::text::{split, split_once};
 
 /// More than either file is.
 const FILE: usize = 4096;
@@ -13,7 +13,8 @@ const FILE: usize = 4096;
 pub fn has_configured(lease: &mut Lease) -> bool {
     let mut routes = [0; FILE];
     // Behind the head of the list.
-    let is_configured = split(file::read(c"/proc/net/route", &mut routes), b'\n').skip(1).any(|line| !line.is_empty());
+    let routes = split_once(file::read(c"/proc/net/route", &mut routes), b'\n');
+    let is_configured = routes.is_some_and(|(_, routes)| !routes.is_empty());
     let mut pnp = [0; FILE];
     let pnp = file::read(c"/proc/net/pnp", &mut pnp);
     read(pnp, lease);

@@ -164,18 +164,18 @@ impl Network {
         for Tried { link, state, .. } in &self.links.tried {
             let mut line = Line::of(&[b"seen: ", link.name.as_bytes(), b" "]);
             link.push_hardware(&mut line);
-            match state {
-                State::NoCarrier => line.push(b": no carrier"),
-                State::Asking(client) => push_counts(&mut line, client.counts),
-                State::Listening => line.push(b": no router has advertised a network"),
-                State::Done => line.push(b": configured"),
-            }
-            problem = match state {
-                State::NoCarrier if problem == Problem::NoLink => Problem::NoCarrier,
-                State::Asking(_) => Problem::NoOffer,
-                State::Listening if problem != Problem::NoOffer => Problem::NoRouter,
-                _ => problem,
+            let (words, found): (&[u8], _) = match state {
+                State::NoCarrier => (b": no carrier", Problem::NoCarrier),
+                State::Asking(client) => {
+                    push_counts(&mut line, client.counts);
+                    (b"", Problem::NoOffer)
+                }
+                State::Listening => (b": no router has advertised a network", Problem::NoRouter),
+                State::Done => (b": configured", Problem::NoLink),
             };
+            line.push(words);
+            // The one that came furthest tells most.
+            problem = problem.max(found);
             log.say(Level::Error, &[line.as_bytes()]);
         }
         problem

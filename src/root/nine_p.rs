@@ -12,7 +12,6 @@ use crate::module::Modules;
 use crate::net::Address;
 use crate::net::remote::option;
 use crate::report::{Line, Log};
-use crate::text::split_once;
 
 /// The port of 9p.
 const PORT: u16 = 564;
@@ -35,8 +34,8 @@ pub fn mount(
         machine.ask(&server.address, server.port, HELLO, &mut [0; HELLO.len()]).map(drop)
     })?;
     // What a share of the host needs is good here too, but for the transport, which stands first.
-    let (_, needed) = split_once(NINE_P.to_bytes(), b',').unwrap_or_default();
-    let (flags, options) = mount::options(cmdline, needed, cmdline.root_flags);
+    const NEEDED: &[u8] = NINE_P.to_bytes().split_at(b"trans=virtio,".len()).1;
+    let (flags, options) = mount::options(cmdline, NEEDED, cmdline.root_flags);
     let mut source = Line::new();
     server.address.push_to(&mut source);
     mount::with_options(&Path::of(&[source.as_bytes()]), b"9p", flags, &options, modules, log)

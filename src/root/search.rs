@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::mount;
 use super::spec::RootSpec;
 #[cfg(feature = "network")]
-use super::{nfs, nine_p, remote};
+use super::{nfs, nine_p, remote, spec};
 use crate::cmdline::CommandLine;
 use crate::device::Reach;
 use crate::failure::{self, Failure, Problem};
@@ -13,8 +13,6 @@ use crate::machine::Machine;
 use crate::module::Modules;
 #[cfg(feature = "network")]
 use crate::net::lease::{Lease, text};
-#[cfg(feature = "network")]
-use crate::net::remote::Remote;
 use crate::report::{Level, Log};
 use crate::text::split;
 
@@ -67,7 +65,7 @@ impl<'a> Search<'a> {
             let root_path = lease.text(text::ROOT_PATH);
             match self.spec {
                 RootSpec::Remote(root) => return remote::mount(root, self.cmdline, lease, modules, log),
-                RootSpec::Nfs { location: Some(b""), .. } if Remote::is_meant(root_path) => {
+                RootSpec::Nfs { location: Some(b""), .. } if spec::is_disk(root_path) => {
                     return remote::mount(root_path, self.cmdline, lease, modules, log);
                 }
                 RootSpec::Nfs { location, only_v4 } => {
