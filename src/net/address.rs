@@ -15,6 +15,7 @@ impl Address {
     pub const NONE: Address = Address([0; 16]);
 
     /// The address of four or sixteen bytes; of other lengths, and of nothing but zeros, none.
+    #[inline(never)]
     pub fn of(bytes: &[u8]) -> Address {
         let mut address = Address::NONE;
         if let Ok(bytes) = bytes.try_into() {
@@ -31,10 +32,7 @@ impl Address {
     /// [`Self::NONE`], as the kernel has it.
     pub fn parse(text: &[u8]) -> Option<Address> {
         let text = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
-        match text.contains(&b':') {
-            true => parse_v6(text),
-            false => parse_v4(text),
-        }
+        parse_v4(text).or_else(|| parse_v6(text))
     }
 
     /// Its bytes, the most significant one first; of none, none.

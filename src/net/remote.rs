@@ -104,7 +104,7 @@ fn nvme(text: &[u8]) -> Option<(u16, Kind<'_>)> {
 fn server(text: &[u8]) -> Option<(Address, &[u8])> {
     let end = match text.strip_prefix(b"[") {
         Some(_) => text.iter().position(|byte| *byte == b']')? + 1,
-        None => text.iter().position(|byte| [b':', b'/'].contains(byte))?,
+        None => text.iter().position(|byte| matches!(byte, b':' | b'/'))?,
     };
     let (server, rest) = text.split_at_checked(end)?;
     let address = if server.is_empty() { Address::NONE } else { Address::parse(server)? };

@@ -55,7 +55,7 @@ impl<'a> Place<'a> {
             self.server = Address::parse(server)?;
             rest = behind;
         }
-        let end = rest.iter().position(|byte| [b',', separator].contains(byte)).unwrap_or(rest.len());
+        let end = rest.iter().position(|byte| *byte == b',' || *byte == separator).unwrap_or(rest.len());
         let (directory, options) = rest.split_at_checked(end)?;
         if !directory.is_empty() && directory != b"default" {
             self.directory = directory;
