@@ -18,8 +18,8 @@ use crate::sys::{Program, console, exit};
 use crate::table::{Damage, glob};
 use crate::text::entries;
 
-/// What kind of problem ends a boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What kind of problem ends a boot. Of those with a network's links, the later ones come further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Problem {
     /// Not started by the kernel as its first process.
     NotFirst,

@@ -133,9 +133,10 @@ pub trait Machine {
     /// What a report says of a disk.
     fn describe(&self, disk: &Disk) -> Line;
 
-    /// Goes on with the network, as far as that comes without waiting: what it was given, once all that is wanted is done.
+    /// Goes on with the network, as far as that comes without waiting. Whether all that is wanted is done; `lease` is then what
+    /// it was given.
     #[cfg(feature = "network")]
-    fn network(&mut self, cmdline: &CommandLine, log: &mut Log) -> Result<Option<Lease>, Errno>;
+    fn network(&mut self, cmdline: &CommandLine, lease: &mut Lease, log: &mut Log) -> Result<bool, Errno>;
 
     /// Says what became of the network; what is wrong with it.
     #[cfg(feature = "network")]
@@ -145,10 +146,10 @@ pub trait Machine {
     #[cfg(feature = "network")]
     fn ask(&mut self, server: &Address, port: u16, question: &[u8], answer: &mut [u8]) -> Result<usize, Errno>;
 
-    /// Makes a disk that a server lends one of this machine. What the server or the kernel says of a refusal goes into
-    /// `words`.
+    /// Makes a disk that a server lends one of this machine. `words` is then its name, or what the server or the kernel says of a
+    /// refusal.
     #[cfg(feature = "network")]
-    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble>;
+    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<(), Trouble>;
 
     /// Mounts the root.
     fn mount(&mut self, source: &CStr, kind: &CStr, flags: MountFlags, options: &CStr) -> Result<(), Errno>;
@@ -304,8 +305,8 @@ impl Machine for Running<'_> {
     }
 
     #[cfg(feature = "network")]
-    fn network(&mut self, cmdline: &CommandLine, log: &mut Log) -> Result<Option<Lease>, Errno> {
-        self.network.advance(cmdline, sys::now(), log)
+    fn network(&mut self, cmdline: &CommandLine, lease: &mut Lease, log: &mut Log) -> Result<bool, Errno> {
+        self.network.advance(cmdline, sys::now(), lease, log)
     }
 
     #[cfg(feature = "network")]
@@ -320,7 +321,7 @@ impl Machine for Running<'_> {
     }
 
     #[cfg(feature = "network")]
-    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble> {
+    fn attach(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<(), Trouble> {
         self.pass_log();
         let attached = self.attached.add(remote, cmdline, words);
         if matches!(attached, Err(Trouble::Lasting(Problem::NvmeRefused, _))) {

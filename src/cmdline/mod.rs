@@ -134,16 +134,15 @@ impl<'a> CommandLine<'a> {
         self.root.or_else(by_nfsroot)
     }
 
-    /// The value of the last word with this key; empty where it has none.
+    /// The values of the words with one of these keys, which are a list as for [`place`]; empty where a word has none.
+    pub fn values(&self, keys: &'static [u8]) -> Values<'a> {
+        Values { words: self.words(), keys }
+    }
+
+    /// The last of them.
     #[inline(never)]
-    pub fn last(&self, key: &[u8]) -> Option<&'a [u8]> {
-        let mut last = None;
-        for word in self.words() {
-            if word.key == key {
-                last = Some(word.value.unwrap_or_default());
-            }
-        }
-        last
+    pub fn last(&self, keys: &'static [u8]) -> Option<&'a [u8]> {
+        self.values(keys).last()
     }
 
     /// Whether `modprobe.blacklist=` names the module.
@@ -175,9 +174,8 @@ impl<'a> CommandLine<'a> {
 
     /// Whether one of the words with this key has the module in its list.
     #[inline(never)]
-    fn lists(&self, key: &[u8], module: &[u8]) -> bool {
-        let names = |word: Word<'a>| if word.key == key { word.value.unwrap_or_default() } else { b"" };
-        self.words().any(|word| split(names(word), b',').any(|name| same_name(name, module)))
+    fn lists(&self, key: &'static [u8], module: &[u8]) -> bool {
+        self.values(key).any(|names| split(names, b',').any(|name| same_name(name, module)))
     }
 
     #[inline(never)]
@@ -214,6 +212,22 @@ impl<'a> CommandLine<'a> {
             (None, _) if !word.key.starts_with(OURS) => {}
             _ => self.odd = Some(word.text),
         }
+    }
+}
+
+/// See [`CommandLine::values`].
+pub struct Values<'a> {
+    words: Words<'a>,
+    keys: &'static [u8],
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let keys = self.keys;
+        self.words.find(|word| place(keys, word.key).is_some()).map(|word| word.value.unwrap_or_default())
     }
 }
 

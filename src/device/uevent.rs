@@ -4,7 +4,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use crate::sys::{sleep, timespec};
 
@@ -48,7 +48,7 @@ impl Events {
         // The first bytes tell what an event is: `remove@/devices/...`; the kernel cuts the rest off.
         let mut event = [0; 8];
         loop {
-            match recv(&self.socket, &mut event, RecvFlags::empty()) {
+            match io::read(&self.socket, &mut event) {
                 Ok(_) => news.forget |= event.starts_with(b"remove@"),
                 // The kernel could not keep all of them.
                 Err(Errno::NOBUFS) => news.forget = true,

@@ -15,7 +15,7 @@ use crate::machine::{Machine, Presence, Refusal, Why};
 use crate::report::{Level, Line, Log, push_sentence};
 use crate::sys::{now, sleep};
 use crate::table::{Class, Disks, Link, Links, MAX_MODULES, Module, ModuleId, Name, Table, glob};
-use crate::text::Text;
+use crate::text::{Text, split_once};
 
 pub use codec::Blob;
 pub use inflate::{Corrupt, PADDING};
@@ -137,7 +137,7 @@ impl<'a, M: Machine> Modules<'a, M> {
         Modules {
             table,
             cmdline,
-            expected: cmdline.root_type.filter(|kinds| *kinds != b"auto" && !kinds.contains(&b',')),
+            expected: cmdline.root_type.filter(|kinds| *kinds != b"auto" && split_once(kinds, b',').is_none()),
             // A request of the kernel is quick, and claims what it loads for its own process.
             is_parallel: loading == Loading::Boot && !cmdline.serial && machine.is_parallel(),
             machine,

@@ -1,58 +1,53 @@
 //! Internet addresses, of either family, as the command line and the wire have them.
 
-use crate::text::{Text, parse_number, split, split_once};
+use crate::report::Line;
+use crate::text::{parse_number, split, split_once};
 
-/// An address, or none.
+/// An address, or none: sixteen bytes as IPv6 has them, those of IPv4 mapped (RFC 4291, 2.5.5.2), or zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Address {
-    bytes: [u8; 16],
-    length: u8,
-}
+pub struct Address([u8; 16]);
 
-/// An address as it is written.
-pub type AddressText = Text<40>;
+/// What stands before an address of IPv4.
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 impl Address {
     /// No address.
-    pub const NONE: Address = Address { bytes: [0; 16], length: 0 };
+    pub const NONE: Address = Address([0; 16]);
 
     /// The address of four or sixteen bytes; of other lengths, and of nothing but zeros, none.
     #[inline(never)]
     pub fn of(bytes: &[u8]) -> Address {
         let mut address = Address::NONE;
-        if matches!(bytes.len(), 4 | 16) && bytes.iter().any(|byte| *byte != 0) {
-            for (to, from) in address.bytes.iter_mut().zip(bytes) {
-                *to = *from;
-            }
-            address.length = bytes.len() as u8;
+        if let Ok(bytes) = bytes.try_into() {
+            address.0 = bytes;
+        } else if let [a, b, c, d] = *bytes
+            && bytes != [0; 4]
+        {
+            address.0 = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
         }
         address
     }
 
     /// Reads `10.0.2.15`, `2001:db8::5` or the latter in brackets. None where it is neither; the unspecified address is
     /// [`Self::NONE`], as the kernel has it.
-    #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Address> {
         let text = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
-        match text.contains(&b':') {
-            true => parse_v6(text),
-            false => parse_v4(text),
-        }
+        parse_v4(text).or_else(|| parse_v6(text))
     }
 
-    /// Its bytes, the most significant one first.
+    /// Its bytes, the most significant one first; of none, none.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+        if self.is_none() { b"" } else { self.0.strip_prefix(&MAPPED).unwrap_or(&self.0) }
     }
 
     /// Whether there is none.
     pub fn is_none(&self) -> bool {
-        self.length == 0
+        self.0 == [0; 16]
     }
 
     /// Whether it is one of IPv6.
     pub fn is_v6(&self) -> bool {
-        self.length == 16
+        self.as_bytes().len() == 16
     }
 
     /// This one, or where it is none, the other.
@@ -62,30 +57,26 @@ impl Address {
 
     /// The four bytes of an IPv4 address; zeros for any other.
     pub fn v4(&self) -> [u8; 4] {
-        let [a, b, c, d, ..] = self.bytes;
-        if self.length == 4 { [a, b, c, d] } else { [0; 4] }
+        self.as_bytes().try_into().unwrap_or_default()
     }
 
-    /// The address as people write it; for none, the unspecified one of IPv4.
-    #[inline(never)]
-    pub fn text(&self) -> AddressText {
-        let mut text = AddressText::new();
+    /// Adds the address as people write it; for none, the unspecified one of IPv4.
+    pub fn push_to(&self, line: &mut Line) {
         if self.is_v6() {
-            for (at, byte) in self.bytes.iter().enumerate() {
+            for (at, byte) in self.0.iter().enumerate() {
                 if at > 0 && at.is_multiple_of(2) {
-                    text.push(b":");
+                    line.push(b":");
                 }
-                text.push(&hex(*byte));
+                line.push(&hex(*byte));
             }
-            return text;
+            return;
         }
         for (at, byte) in self.v4().into_iter().enumerate() {
             if at > 0 {
-                text.push(b".");
+                line.push(b".");
             }
-            text.push_number(byte.into());
+            line.push_number(byte.into());
         }
-        text
     }
 }
 
@@ -96,13 +87,28 @@ pub fn hex(byte: u8) -> [u8; 2] {
 }
 
 /// The number that hexadecimal digits are, if there are one to four of them.
-#[inline(never)]
 pub fn parse_hex(text: &[u8]) -> Option<u16> {
     if text.is_empty() || text.len() > 4 {
         return None;
     }
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     text.iter().try_fold(0, |number: u16, byte| Some(number << 4 | u16::try_from(digit(byte)?).ok()?))
+}
+
+/// Reads bytes whose digits stand in pairs, the first digits of two pairs so many bytes apart.
+#[inline(never)]
+pub fn parse_bytes(text: &[u8], apart: usize, bytes: &mut [u8]) -> Option<()> {
+    for (byte, digits) in bytes.iter_mut().zip(text.chunks(apart)) {
+        *byte = parse_hex(digits.get(..2)?)? as u8;
+    }
+    Some(())
+}
+
+/// A hardware address of Ethernet, with colons or dashes between the bytes. No name of a link is as long.
+#[inline(never)]
+pub fn parse_hardware(text: &[u8]) -> Option<[u8; 6]> {
+    let mut bytes = [0; 6];
+    parse_bytes(text, 3, &mut bytes).filter(|()| text.len() == 17).map(|()| bytes)
 }
 
 /// The server that a text begins with, as the kernel tells one (net/ipv4/ipconfig.c, `root_nfs_parse_addr`), and what
@@ -129,32 +135,31 @@ fn parse_v4(text: &[u8]) -> Option<Address> {
 /// RFC 4291, 2.2, without the form that ends in an IPv4 address.
 fn parse_v6(text: &[u8]) -> Option<Address> {
     let mut bytes = [0; 16];
-    let Some(gap) = text.windows(2).position(|pair| pair == b"::") else {
-        return (parse_groups(text, &mut bytes)? == bytes.len()).then(|| Address::of(&bytes));
+    // Two colons stand for one group of zeros at least.
+    let (head, tail, most) = match text.windows(2).position(|pair| pair == b"::") {
+        Some(gap) => (text.get(..gap)?, text.get(gap + 2..)?, 14),
+        None => (text, &b""[..], 16),
     };
-    let mut tail = [0; 16];
-    let length = parse_groups(text.get(gap + 2..)?, &mut tail)?;
-    let start = bytes.len() - length;
-    if parse_groups(text.get(..gap)?, &mut bytes)? >= start {
+    let (begin, end) = (length(head), length(tail));
+    if begin + end > most || most == 16 && begin < 16 {
         return None;
     }
-    for (to, from) in bytes.iter_mut().skip(start).zip(tail) {
-        *to = from;
-    }
+    parse_groups(head, bytes.get_mut(..begin)?)?;
+    parse_groups(tail, bytes.get_mut(16 - end..)?)?;
     Some(Address::of(&bytes))
 }
 
-/// Reads groups with colons between; how many bytes they are.
-#[inline(never)]
-fn parse_groups(text: &[u8], bytes: &mut [u8; 16]) -> Option<usize> {
-    if text.is_empty() {
-        return Some(0);
+/// How many bytes groups with colons between are.
+fn length(groups: &[u8]) -> usize {
+    if groups.is_empty() { 0 } else { 2 * split(groups, b':').count() }
+}
+
+/// Reads as many groups as there is room for.
+fn parse_groups(text: &[u8], bytes: &mut [u8]) -> Option<()> {
+    for (pair, group) in bytes.chunks_exact_mut(2).zip(split(text, b':')) {
+        pair.copy_from_slice(&parse_hex(group)?.to_be_bytes());
     }
-    let mut pairs = bytes.chunks_exact_mut(2);
-    for group in split(text, b':') {
-        pairs.next()?.copy_from_slice(&parse_hex(group)?.to_be_bytes());
-    }
-    Some(16 - 2 * pairs.len())
+    Some(())
 }
 
 #[cfg(test)]
@@ -208,11 +213,16 @@ mod tests {
 
     #[test]
     fn writes_what_it_reads() {
+        let written = |address: &Address| {
+            let mut line = Line::new();
+            address.push_to(&mut line);
+            String::from_utf8(line.as_bytes().to_vec()).unwrap()
+        };
         for text in ["10.0.2.15", "0.0.0.0", "255.255.255.0"] {
-            assert_eq!(Address::parse(text.as_bytes()).unwrap().text().as_bytes(), text.as_bytes());
+            assert_eq!(written(&Address::parse(text.as_bytes()).unwrap()), text);
         }
         let address = Address::parse(b"2001:db8::5").unwrap();
-        let text = String::from_utf8(address.text().as_bytes().to_vec()).unwrap();
+        let text = written(&address);
         assert_eq!(text, "2001:0db8:0000:0000:0000:0000:0000:0005");
         assert_eq!(text.parse::<Ipv6Addr>().unwrap().octets(), address.as_bytes());
     }

@@ -10,7 +10,6 @@ use super::remote::{Kind, Remote};
 use crate::cmdline::CommandLine;
 use crate::device::Disk;
 use crate::failure::Problem;
-use crate::file::Path;
 use crate::report::Line;
 use crate::sys::{now, sleep};
 
@@ -27,24 +26,23 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Adds one. What the server says of a refusal goes into `words`.
-    #[inline(never)]
-    pub fn add(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<Disk, Trouble> {
+    /// Adds one. `words` is then its name, or what the server says of a refusal.
+    pub fn add(&mut self, remote: &Remote, cmdline: &CommandLine, words: &mut Line) -> Result<(), Trouble> {
         let &Remote { server, port, kind } = remote;
         match kind {
             Kind::Nbd { name, options, .. } => {
-                let (watch, index) = Source { server, port, name, options }.attach(words)?;
+                let watch = Source { server, port, name, options }.attach(words)?;
+                let index = watch.index;
                 let _ = self.watches.push(watch);
-                let mut name = Path::of(&[b"nbd"]);
-                name.push_number(index.into());
-                let disk = Disk::called(name.as_bytes());
+                *words = Line::of(&[b"nbd"]);
+                words.push_number(index.into());
                 // Whoever opens it first makes the kernel look for partitions.
-                let _ = disk.is_readable();
-                Ok(disk)
+                let _ = Disk::called(words.as_bytes()).is_readable();
+                Ok(())
             }
             Kind::Nvme { nqn, namespace, options } => {
                 match nvme::connect(&nvme::line(&server, port, nqn, options, cmdline)) {
-                    Ok(()) | Err(Errno::ALREADY) => await_namespace(nqn, namespace),
+                    Ok(()) | Err(Errno::ALREADY) => await_namespace(nqn, namespace, words),
                     Err(errno) if may_pass(errno) => Err(errno.into()),
                     Err(errno) => Err(Trouble::Lasting(Problem::NvmeRefused, Some(errno))),
                 }
@@ -54,9 +52,7 @@ impl Attached {
 
     /// Leaves them to the system.
     pub fn let_go(&mut self) {
-        while let Some(watch) = self.watches.pop() {
-            watch.end();
-        }
+        self.watches.iter().for_each(Watch::end);
     }
 }
 
@@ -68,15 +64,14 @@ fn may_pass(errno: Errno) -> bool {
         || matches!(errno, Errno::PIPE | Errno::AGAIN)
 }
 
-fn await_namespace(nqn: &[u8], namespace: Option<u64>) -> Result<Disk, Trouble> {
+fn await_namespace(nqn: &[u8], namespace: Option<u64>, name: &mut Line) -> Result<(), Trouble> {
     const PAUSE: u64 = 10;
     let end = now() + NAMESPACE;
-    loop {
-        // The kernel shows it a moment before it can be opened.
-        match nvme::disk(nqn, namespace).filter(Disk::is_readable) {
-            Some(disk) => return Ok(disk),
-            None if now() < end => sleep(PAUSE),
-            None => return Err(Problem::NvmeNamespace.into()),
+    while !nvme::find(nqn, namespace, name) {
+        if now() >= end {
+            return Err(Problem::NvmeNamespace.into());
         }
+        sleep(PAUSE);
     }
+    Ok(())
 }

@@ -1,41 +1,29 @@
 //! Connections to servers, within a time limit.
 
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use core::net::SocketAddr;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{self, Errno};
-use rustix::net::sockopt::socket_error;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect as connect_socket, recv, send, socket_with,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect as connect_socket, send, socket_with};
 
 use super::address::Address;
 use crate::sys::timespec;
 
 /// Connects to a server by TCP, waiting for it for at most so many milliseconds. The socket does not wait.
-#[inline(never)]
 pub fn connect(server: &Address, port: u16, limit: u64) -> io::Result<OwnedFd> {
-    let open = |family| socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None);
-    let (socket, begun) = match server.as_bytes().first_chunk::<16>() {
-        Some(bytes) => {
-            let socket = open(AddressFamily::INET6)?;
-            let begun = connect_socket(&socket, &SocketAddrV6::new(Ipv6Addr::from(*bytes), port, 0, 0));
-            (socket, begun)
-        }
-        None => {
-            let socket = open(AddressFamily::INET)?;
-            let begun = connect_socket(&socket, &SocketAddrV4::new(Ipv4Addr::from(server.v4()), port));
-            (socket, begun)
-        }
+    let (family, address) = match server.as_bytes().first_chunk::<16>() {
+        Some(bytes) => (AddressFamily::INET6, SocketAddr::from((*bytes, port))),
+        None => (AddressFamily::INET, SocketAddr::from((server.v4(), port))),
     };
-    if let Err(errno) = begun
-        && errno != Errno::INPROGRESS
-    {
-        return Err(errno);
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    // Who tries again once the connection is there, or cannot be, is told so.
+    while let Err(errno) = connect_socket(&socket, &address) {
+        if errno != Errno::INPROGRESS {
+            return Err(errno);
+        }
+        wait(&socket, PollFlags::OUT, limit)?;
     }
-    wait(&socket, PollFlags::OUT, limit)?;
-    socket_error(&socket)??;
     Ok(socket)
 }
 
@@ -45,7 +33,7 @@ pub fn ask(server: &Address, port: u16, question: &[u8], answer: &mut [u8], limi
     let socket = connect(server, port, limit)?;
     send(&socket, question, SendFlags::NOSIGNAL)?;
     wait(&socket, PollFlags::IN, limit)?;
-    Ok(recv(&socket, answer, RecvFlags::empty())?.0)
+    io::read(&socket, answer)
 }
 
 /// Waits until a socket is ready, for at most so many milliseconds.

@@ -3,12 +3,11 @@
 //!
 //! Words are read whenever they are asked for: nothing need be kept of them.
 
-use super::address::{Address, parse_hex};
-use super::dhcp::Protocol;
-use super::lease::{Lease, prefix, role, text};
+use super::address::{Address, parse_hardware};
+use super::lease::{Lease, LeaseText, prefix, role, text};
 use crate::cmdline::CommandLine;
 use crate::report::{Level, Log};
-use crate::text::{parse_number, place, split_once};
+use crate::text::{entries, parse_number, place, split_once};
 
 /// The most `ip=` words that are heeded; each is for a link of its own.
 pub const WORDS: usize = 8;
@@ -18,8 +17,12 @@ pub const WORDS: usize = 8;
 pub enum Method {
     /// Not at all.
     Off,
-    /// From a server.
-    Dhcp(Protocol),
+    /// From a server by DHCP, or by what an older server answers to it.
+    Any,
+    /// From a server by DHCP alone.
+    Dhcp,
+    /// From a server by BOOTP alone.
+    Bootp,
     /// From the command line.
     Static,
     /// From a router, by IPv6 (RFC 4862), as the kernel does by itself.
@@ -29,48 +32,53 @@ pub enum Method {
 impl Method {
     /// The word for it in the files that are left, which is klibc's.
     pub fn name(self) -> &'static [u8] {
-        match self {
-            Method::Dhcp(Protocol::Bootp) => b"bootp",
-            Method::Dhcp(_) => b"dhcp",
-            Method::Router => b"auto6",
-            _ => b"none",
-        }
+        const NAMES: &[u8] = b"none\0dhcp\0dhcp\0bootp\0none\0auto6";
+        entries(NAMES).nth(self as usize).unwrap_or_default()
     }
 }
 
-/// One `ip=`.
+/// One `ip=`, but for what it gives.
 pub struct Ip<'a> {
     /// How.
     pub method: Method,
     /// The link, by its name or its hardware address; empty for any.
     pub device: &'a [u8],
-    /// What the word gives, which goes before what comes from elsewhere.
-    pub given: Lease,
-    /// The client identifier for a DHCP server: its type and value, as `dhcp,TYPE,VALUE` gives them.
-    pub client: Option<(u8, &'a [u8])>,
 }
 
-/// Calls `visit` with the number of each `ip=` and what it says. Where there is none, every link is tried, as if there were
-/// an empty one. One that has no meaning is told of once.
-#[inline(never)]
-pub fn each<'a>(cmdline: &CommandLine<'a>, log: Option<&mut Log>, visit: &mut dyn FnMut(usize, Ip<'a>)) {
+/// The `ip=` of this number among those that have a meaning. What it gives goes into `lease`, before what is there. Where no
+/// word has a meaning, every link is tried, as if there were an empty one.
+pub fn numbered<'a>(cmdline: &CommandLine<'a>, number: usize, lease: &mut Lease) -> Option<Ip<'a>> {
+    let mut left = number;
+    for word in written(cmdline) {
+        let Some(ip) = Ip::parse(word, &mut Lease::default()) else { continue };
+        if left == 0 {
+            Ip::parse(word, lease);
+            return Some(ip);
+        }
+        left -= 1;
+    }
+    (number == 0).then_some(Ip::ANY)
+}
+
+/// All of them.
+pub fn words<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = Ip<'a>> {
+    (0..WORDS).map_while(|number| numbered(cmdline, number, &mut Lease::default()))
+}
+
+/// Tells of the words that have no meaning, and of those that are too many.
+pub fn say_odd(cmdline: &CommandLine, log: &mut Log) {
     let mut number = 0;
-    let mut odd = None;
-    for word in cmdline.words().filter(|word| matches!(word.key, b"ip" | b"nfsaddrs")) {
-        match Ip::parse(word.value.unwrap_or_default()) {
-            Some(ip) if number < WORDS => {
-                visit(number, ip);
-                number += 1;
-            }
-            _ => odd = Some(word.text),
+    for word in written(cmdline) {
+        if number == WORDS || Ip::parse(word, &mut Lease::default()).is_none() {
+            log.say(Level::Warning, &[b"no meaning is known of the word ip=", word]);
+        } else {
+            number += 1;
         }
     }
-    if number == 0 {
-        visit(0, Ip::new(Method::Dhcp(Protocol::Any)));
-    }
-    if let (Some(odd), Some(log)) = (odd, log) {
-        log.say(Level::Warning, &[b"no meaning is known of the word ", odd]);
-    }
+}
+
+fn written<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = &'a [u8]> {
+    cmdline.values(b"ip\0nfsaddrs")
 }
 
 /// What the command line wishes of a link.
@@ -86,41 +94,35 @@ pub struct Wish<'a> {
 
 impl<'a> Wish<'a> {
     /// The wishes for the link with this name and hardware address.
-    #[inline(never)]
-    pub fn of(cmdline: &CommandLine<'a>, name: &[u8], hardware: &[u8]) -> Wish<'a> {
-        let mut wish = Wish::default();
-        // Another link is the one that the boot loader used, as PXELINUX tells, with the type of the address before it.
-        let mut is_passed_over = false;
+    pub fn of(cmdline: &CommandLine<'a>, name: &[u8], hardware: &[u8; 6]) -> Wish<'a> {
         // A virtual link has the hardware address of the one below, and a name already.
-        let mut is_virtual = false;
-        for word in cmdline.words() {
-            let Some(value) = word.value else { continue };
-            let pair = split_once(value, b':');
-            match (word.key, pair) {
-                (b"BOOTIF", _) => is_passed_over = !is_hardware(value.get(3..).unwrap_or_default(), hardware),
-                (b"ifname", Some((new, address))) if is_hardware(address, hardware) => wish.name = Some(new),
-                (b"vlan", Some((vlan, _))) if vlan == name => is_virtual = true,
-                _ => {}
-            }
-        }
-        wish.name = wish.name.filter(|_| !is_virtual);
-        let name = wish.name.unwrap_or(name);
-        // By the name that it now has, wherever that is said.
-        for word in cmdline.words().filter(|word| word.key == b"vlan") {
-            if let Some((vlan, below)) = split_once(word.value.unwrap_or_default(), b':')
-                && below == name
-            {
-                wish.vlan = Some(vlan);
-            }
-        }
-        each(cmdline, None, &mut |number, ip| {
-            let is_for_any = ip.device.is_empty() && !is_passed_over && wish.vlan.is_none() && wish.word.is_none();
-            if ip.method != Method::Off && (ip.device == name || is_hardware(ip.device, hardware) || is_for_any) {
+        let is_virtual = first_of(cmdline, b"vlan", &mut |vlan, _| vlan == name).is_some();
+        let new = first_of(cmdline, b"ifname", &mut |_, address| is_hardware(address, hardware) && !is_virtual);
+        let name = new.unwrap_or(name);
+        let vlan = first_of(cmdline, b"vlan", &mut |_, below| below == name);
+        // Another link is the one that the boot loader used, as PXELINUX tells, with the type of the address before it.
+        let other = cmdline.last(b"BOOTIF").and_then(|address| address.get(3..));
+        let is_passed_over = vlan.is_some() || other.is_some_and(|address| !is_hardware(address, hardware));
+        let mut wish = Wish { name: new, vlan, word: None };
+        for (number, ip) in words(cmdline).enumerate() {
+            let is_for_any = ip.device.is_empty() && !is_passed_over && wish.word.is_none();
+            let is_for_it = ip.device == name || is_hardware(ip.device, hardware) || is_for_any;
+            if is_for_it && ip.method != Method::Off {
                 wish.word = Some(number);
             }
-        });
+        }
         wish
     }
+}
+
+/// What stands before the colon in the last word of this key whose parts are such.
+fn first_of<'a>(
+    cmdline: &CommandLine<'a>,
+    key: &'static [u8],
+    are_such: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Option<&'a [u8]> {
+    let pairs = cmdline.values(key).filter_map(|value| split_once(value, b':'));
+    pairs.filter(|(first, second)| are_such(first, second)).map(|(first, _)| first).last()
 }
 
 /// The number of a virtual link: the digits that its name ends in, as in `vlan0005` and `eth0.5`.
@@ -134,43 +136,11 @@ pub fn vlan_number(name: &[u8]) -> u16 {
 }
 
 impl<'a> Ip<'a> {
-    fn new(method: Method) -> Ip<'a> {
-        Ip { method, device: b"", given: Lease::default(), client: None }
-    }
+    /// What is done where nothing is said.
+    const ANY: Ip<'static> = Ip { method: Method::Any, device: b"" };
 
-    /// Reads a word's value; none where it has no meaning.
-    #[inline(never)]
-    pub fn parse(value: &'a [u8]) -> Option<Ip<'a>> {
-        let mut ip = Ip::new(Method::Off);
-        if value.is_empty() || ip.set_method(value).is_some() {
-            return Some(ip);
-        }
-        ip.method = Method::Dhcp(Protocol::Any);
-        let mut fields = Fields(Some(value));
-        let mut number = 0;
-        while let Some(field) = fields.next() {
-            if !field.is_empty() {
-                match number {
-                    // dracut's `DEVICE:PROTOCOL[:[MTU][:ADDRESS]]`: the protocol, the size and the address are the kernel's
-                    // seventh, eighth and ninth fields.
-                    0 if Address::parse(field).is_none() => {
-                        ip.device = field;
-                        number = 5;
-                    }
-                    _ => ip.take(number, field)?,
-                }
-            }
-            number += 1;
-        }
-        if !ip.given.address(role::OWN).is_none() {
-            // An address that is given is not asked for, whatever the protocol.
-            ip.method = Method::Static;
-        }
-        Some(ip)
-    }
-
-    /// Takes a field of the kernel's form.
-    fn take(&mut self, number: usize, field: &'a [u8]) -> Option<()> {
+    /// Reads a word's value; none where it has no meaning. What it gives goes into `lease`, before what is there.
+    pub fn parse(value: &'a [u8], lease: &mut Lease) -> Option<Ip<'a>> {
         // The role of the address in each field that holds one.
         const NONE: u8 = u8::MAX;
         const ROLES: [u8; 10] = [
@@ -185,52 +155,75 @@ impl<'a> Ip<'a> {
             role::NAME_SERVER as u8 + 1,
             role::TIME_SERVER as u8,
         ];
-        match (number, parse_number(field)) {
-            // A prefix, as dracut takes it, or a mask.
-            (3, Some(bits)) => self.given.prefix = u8::try_from(bits).ok().filter(|bits| *bits <= 128)?,
-            (3, None) => self.given.prefix = prefix(Address::parse(field)?.v4())?,
-            (4, _) => self.given.texts[text::HOST].push(field),
-            (5, _) => self.device = field,
-            (6, _) => self.set_method(field)?,
-            // dracut takes the largest size of packets in the place of a name server, and a hardware address behind it.
-            (7, Some(mtu)) => self.given.mtu = mtu.try_into().ok()?,
-            (8, _) if self.given.mtu > 0 => {}
-            _ => {
-                if let Some(role) = ROLES.get(number).filter(|role| **role != NONE) {
-                    self.given.set(usize::from(*role), Address::parse(field)?);
+        if value.is_empty() {
+            return Some(Ip { method: Method::Off, device: b"" });
+        }
+        if let Some(method) = method(value, lease) {
+            return Some(Ip { method, device: b"" });
+        }
+        let mut ip = Ip::ANY;
+        let mut fields = Fields(Some(value));
+        let mut number = 0;
+        while let Some(field) = fields.next() {
+            match (number, parse_number(field)) {
+                _ if field.is_empty() => {}
+                // dracut's `DEVICE:PROTOCOL[:[MTU][:ADDRESS]]`: the protocol, the size and the address are the kernel's
+                // seventh, eighth and ninth fields.
+                (0, _) if Address::parse(field).is_none() => {
+                    ip.device = field;
+                    number = 5;
+                }
+                // A prefix, as dracut takes it, or a mask. The broadcast address that a server gave is another network's.
+                (3, bits) => {
+                    lease.prefix = match bits {
+                        Some(bits) => u8::try_from(bits).ok().filter(|bits| *bits <= 128)?,
+                        None => prefix(Address::parse(field)?.v4())?,
+                    };
+                    lease.addresses[role::BROADCAST] = Address::NONE;
+                }
+                (4, _) => lease.texts[text::HOST] = LeaseText::of(&[field]),
+                (5, _) => ip.device = field,
+                (6, _) => ip.method = method(field, lease)?,
+                // dracut takes the largest size of packets in the place of a name server, and a hardware address behind it.
+                (7, Some(mtu)) => {
+                    lease.mtu = mtu.try_into().ok()?;
+                    break;
+                }
+                _ => {
+                    if let Some(role) = ROLES.get(number).filter(|role| **role != NONE) {
+                        lease.set(usize::from(*role), Address::parse(field)?);
+                    }
                 }
             }
+            number += 1;
         }
-        Some(())
-    }
-
-    /// Takes a protocol by its name, `dhcp` also with an identifier of the client behind it.
-    fn set_method(&mut self, name: &'a [u8]) -> Option<()> {
-        const NAMES: &[u8] = b"off\0none\0auto6\0on\0any\0dhcp\0bootp\0both";
-        let (name, identity) = split_once(name, b',').unwrap_or((name, b""));
-        self.method = match place(NAMES, name)? {
-            0 | 1 => Method::Off,
-            2 => Method::Router,
-            3 | 4 => Method::Dhcp(Protocol::Any),
-            5 => Method::Dhcp(Protocol::Dhcp),
-            _ => Method::Dhcp(Protocol::Bootp),
-        };
-        if !identity.is_empty() {
-            let (kind, value) = split_once(identity, b',')?;
-            self.client = Some((parse_number(kind)?.try_into().ok()?, value));
+        if !lease.address(role::OWN).is_none() {
+            // An address that is given is not asked for, whatever the protocol.
+            ip.method = Method::Static;
         }
-        Some(())
+        Some(ip)
     }
 }
 
-/// Whether a text is this hardware address, with colons or dashes between the bytes.
-#[inline(never)]
-fn is_hardware(text: &[u8], hardware: &[u8]) -> bool {
-    text.len() == 3 * hardware.len() - 1
-        && text.chunks(3).zip(hardware).all(|(digits, byte)| {
-            let (digits, end) = digits.split_at_checked(2).unwrap_or_default();
-            parse_hex(digits) == Some(u16::from(*byte)) && matches!(end, b"" | b":" | b"-")
-        })
+/// The method of this name, `dhcp` also with an identifier of the client behind it, which goes into the lease.
+fn method(name: &[u8], lease: &mut Lease) -> Option<Method> {
+    const METHODS: [Method; 8] = {
+        use Method::*;
+        [Off, Off, Router, Any, Any, Dhcp, Bootp, Bootp]
+    };
+    const NAMES: &[u8] = b"off\0none\0auto6\0on\0any\0dhcp\0bootp\0both";
+    let (name, identity) = split_once(name, b',').unwrap_or((name, b""));
+    let method = *METHODS.get(place(NAMES, name)?)?;
+    if !identity.is_empty() {
+        let (kind, value) = split_once(identity, b',')?;
+        lease.texts[text::CLIENT] = LeaseText::of(&[&[parse_number(kind)?.try_into().ok()?], value]);
+    }
+    Some(method)
+}
+
+/// Whether a text is this hardware address.
+fn is_hardware(text: &[u8], hardware: &[u8; 6]) -> bool {
+    parse_hardware(text) == Some(*hardware)
 }
 
 /// The fields of a word, between colons; one of IPv6 stands in brackets.
@@ -252,47 +245,52 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Line;
 
     /// What a word says, in one line.
     fn read(value: &str) -> Option<String> {
-        let ip = Ip::parse(value.as_bytes())?;
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let mut line = vec![format!("{:?}", ip.method), text(ip.device)];
+        let mut given = Lease::default();
+        let ip = Ip::parse(value.as_bytes(), &mut given)?;
+        let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut line = vec![format!("{:?}", ip.method), text_of(ip.device)];
         let roles = [("own", role::OWN), ("server", role::BOOT_SERVER), ("gateway", role::GATEWAY)];
         let more = [("dns0", role::NAME_SERVER), ("dns1", role::NAME_SERVER + 1), ("ntp", role::TIME_SERVER)];
-        for (name, role) in roles.into_iter().chain(more).filter(|(_, role)| !ip.given.address(*role).is_none()) {
-            line.push(format!("{name}={}", text(ip.given.address(role).text().as_bytes())));
+        for (name, role) in roles.into_iter().chain(more).filter(|(_, role)| !given.address(*role).is_none()) {
+            let mut text = Line::new();
+            given.address(role).push_to(&mut text);
+            line.push(format!("{name}={}", text_of(text.as_bytes())));
         }
-        let numbers = [("prefix", u64::from(ip.given.prefix)), ("mtu", ip.given.mtu.into())];
+        let numbers = [("prefix", u64::from(given.prefix)), ("mtu", given.mtu.into())];
         line.extend(numbers.iter().filter(|(_, value)| *value > 0).map(|(name, value)| format!("{name}={value}")));
-        line.extend(Some(text(ip.given.text(text::HOST))).filter(|host| !host.is_empty()));
-        line.extend(ip.client.map(|(kind, value)| format!("client={kind},{}", text(value))));
+        line.extend(Some(text_of(given.text(text::HOST))).filter(|host| !host.is_empty()));
+        let client = given.text(text::CLIENT).split_first();
+        line.extend(client.map(|(kind, value)| format!("client={kind},{}", text_of(value))));
         Some(line.join(" "))
     }
 
     #[test]
     fn reads_the_kernels_forms() {
         for (value, expected) in [
-            ("dhcp", "Dhcp(Dhcp) "),
-            ("on", "Dhcp(Any) "),
-            ("any", "Dhcp(Any) "),
-            ("both", "Dhcp(Bootp) "),
-            ("bootp", "Dhcp(Bootp) "),
+            ("dhcp", "Dhcp "),
+            ("on", "Any "),
+            ("any", "Any "),
+            ("both", "Bootp "),
+            ("bootp", "Bootp "),
             ("off", "Off "),
             ("none", "Off "),
             ("", "Off "),
-            ("dhcp,1,me", "Dhcp(Dhcp)  client=1,me"),
-            (":::::eth0", "Dhcp(Any) eth0"),
-            (":::::eth0:dhcp", "Dhcp(Dhcp) eth0"),
+            ("dhcp,1,me", "Dhcp  client=1,me"),
+            (":::::eth0", "Any eth0"),
+            (":::::eth0:dhcp", "Dhcp eth0"),
             (":::::eth0:off", "Off eth0"),
-            ("::::box.example.org:eth1:any", "Dhcp(Any) eth1 box.example.org"),
+            ("::::box.example.org:eth1:any", "Any eth1 box.example.org"),
             ("10.0.2.15", "Static  own=10.0.2.15"),
             (
                 "10.0.2.15:10.0.2.2:10.0.2.1:255.255.255.0:box:eth0:off:10.0.2.3:10.0.2.4:10.0.2.5",
                 "Static eth0 own=10.0.2.15 server=10.0.2.2 gateway=10.0.2.1 dns0=10.0.2.3 dns1=10.0.2.4 ntp=10.0.2.5 prefix=24 box",
             ),
             ("10.0.2.15::10.0.2.1:255.255.0.0::eth0:dhcp", "Static eth0 own=10.0.2.15 gateway=10.0.2.1 prefix=16"),
-            ("0.0.0.0::::::dhcp", "Dhcp(Dhcp) "),
+            ("0.0.0.0::::::dhcp", "Dhcp "),
         ] {
             assert_eq!(read(value).as_deref(), Some(expected), "{value}");
         }
@@ -301,8 +299,8 @@ mod tests {
     #[test]
     fn reads_dracuts_forms() {
         for (value, expected) in [
-            ("eth0:dhcp", "Dhcp(Dhcp) eth0"),
-            ("eth0:dhcp:1400", "Dhcp(Dhcp) eth0 mtu=1400"),
+            ("eth0:dhcp", "Dhcp eth0"),
+            ("eth0:dhcp:1400", "Dhcp eth0 mtu=1400"),
             ("eth0:auto6", "Router eth0"),
             ("eth0:off", "Off eth0"),
             (

@@ -1,35 +1,35 @@
 //! What the kernel has done of itself: by its own `ip=` (net/ipv4/ipconfig.c), and by the advertisements of routers.
 
-use super::address::{Address, parse_hex};
+use super::address::{Address, parse_bytes, parse_hex};
 use super::lease::{Lease, role};
 use crate::file;
-use crate::text::split;
+use crate::text::{split, split_once};
 
 /// More than either file is.
 const FILE: usize = 4096;
 
-/// What the kernel was told of servers, if it was built to configure the network and has done so: then a route is there.
-pub fn lease() -> Option<Lease> {
+/// Whether the kernel was built to configure the network and has done so: then a route is there. Fills in what it was told
+/// of servers.
+pub fn has_configured(lease: &mut Lease) -> bool {
     let mut routes = [0; FILE];
     // Behind the head of the list.
-    let is_configured = split(file::read(c"/proc/net/route", &mut routes), b'\n').skip(1).any(|line| !line.is_empty());
+    let routes = split_once(file::read(c"/proc/net/route", &mut routes), b'\n');
+    let is_configured = routes.is_some_and(|(_, routes)| !routes.is_empty());
     let mut pnp = [0; FILE];
     let pnp = file::read(c"/proc/net/pnp", &mut pnp);
-    (is_configured && !pnp.is_empty()).then(|| read(pnp))
+    read(pnp, lease);
+    is_configured && !pnp.is_empty()
 }
 
-fn read(pnp: &[u8]) -> Lease {
-    let mut lease = Lease::default();
+fn read(pnp: &[u8], lease: &mut Lease) {
     for line in split(pnp, b'\n') {
         if let Some(server) = line.strip_prefix(b"bootserver ") {
             lease.set(role::BOOT_SERVER, Address::parse(server).unwrap_or_default());
         }
     }
-    lease
 }
 
 /// Whether a router's advertisement gave a link an address that is ready for use; fills it in.
-#[inline(never)]
 pub fn advertised(index: u32, lease: &mut Lease) -> bool {
     let mut addresses = [0; FILE];
     let (own, prefix) =
@@ -38,7 +38,9 @@ pub fn advertised(index: u32, lease: &mut Lease) -> bool {
             None => return false,
         };
     lease.set(role::OWN, own);
-    lease.prefix = prefix;
+    if lease.prefix == 0 {
+        lease.prefix = prefix;
+    }
     true
 }
 
@@ -56,9 +58,7 @@ fn usable(line: &[u8], index: u32) -> Option<(Address, u8)> {
         return None;
     }
     let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *to = parse_hex(from)? as u8;
-    }
+    parse_bytes(digits, 2, &mut bytes)?;
     Some((Address::of(&bytes), prefix as u8))
 }
 
@@ -69,8 +69,13 @@ mod tests {
     #[test]
     fn reads_what_the_kernel_configured() {
         let pnp = b"#PROTO: DHCP\ndomain example.org\nnameserver 10.0.2.3\nbootserver 10.0.2.2\n";
-        assert_eq!(read(pnp).address(role::BOOT_SERVER), Address::of(&[10, 0, 2, 2]));
-        assert!(read(b"#MANUAL\n").address(role::BOOT_SERVER).is_none());
+        let server = |pnp: &[u8]| {
+            let mut lease = Lease::default();
+            read(pnp, &mut lease);
+            *lease.address(role::BOOT_SERVER)
+        };
+        assert_eq!(server(pnp), Address::of(&[10, 0, 2, 2]));
+        assert!(server(b"#MANUAL\n").is_none());
     }
 
     #[test]

@@ -53,19 +53,26 @@ pub mod text {
     pub const ROOT_PATH: usize = 2;
     /// The file that the boot loader was to take.
     pub const FILE: usize = 3;
+    /// What this host is called by a DHCP server that goes by it: a byte that says what it is, and the name.
+    pub const CLIENT: usize = 4;
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 impl Lease {
     /// An address, by its [`role`].
-    pub fn address(&self, role: usize) -> Address {
-        self.addresses.get(role).copied().unwrap_or_default()
+    pub fn address(&self, role: usize) -> &Address {
+        self.addresses.get(role).unwrap_or(&Address::NONE)
     }
 
-    /// Sets an address.
+    /// The server that the root is on, unless another one is named.
+    pub fn server(&self) -> Address {
+        self.address(role::BOOT_SERVER).or(*self.address(role::SERVER))
+    }
+
+    /// Sets an address, unless it is none.
     pub fn set(&mut self, role: usize, address: Address) {
-        if let Some(place) = self.addresses.get_mut(role) {
+        if let Some(place) = self.addresses.get_mut(role).filter(|_| !address.is_none()) {
             *place = address;
         }
     }
@@ -80,27 +87,10 @@ impl Lease {
         crate::text::split(self.text(text::HOST), b'.').next().unwrap_or_default()
     }
 
-    /// Takes what the command line gives in place of what came from elsewhere, and fills in what follows from the rest:
-    /// the prefix from the class of the address, and the broadcast address, as the kernel does (net/ipv4/ipconfig.c,
-    /// `ic_defaults`).
-    #[inline(never)]
-    pub fn complete(&mut self, given: &Lease) {
-        for (own, given) in self.addresses.iter_mut().zip(&given.addresses) {
-            *own = given.or(*own);
-        }
-        if given.prefix > 0 {
-            self.prefix = given.prefix;
-            self.set(role::BROADCAST, Address::NONE);
-        }
-        if given.mtu > 0 {
-            self.mtu = given.mtu;
-        }
-        if let [host, ..] = &given.texts
-            && !host.as_bytes().is_empty()
-        {
-            self.texts[text::HOST] = host.clone();
-        }
-        let own = self.address(role::OWN);
+    /// Fills in what follows from the rest: the prefix from the class of the address, and the broadcast address, as the kernel
+    /// does (net/ipv4/ipconfig.c, `ic_defaults`).
+    pub fn complete(&mut self) {
+        let own = *self.address(role::OWN);
         let address = u32::from_be_bytes(own.v4());
         if self.prefix == 0 {
             self.prefix = match address >> 30 {
@@ -117,8 +107,7 @@ impl Lease {
 
     /// Calls `visit` with each of the routes: the network and how many bits of it count, and the gateway, or none where the
     /// network is on the link itself.
-    #[inline(never)]
-    pub fn each_route(&self, visit: &mut dyn FnMut([u8; 4], u8, Address)) {
+    pub fn each_route(&self, visit: &mut dyn FnMut([u8; 4], u8, &Address)) {
         let mut bytes = self.routes.as_bytes();
         if bytes.is_empty() && !self.address(role::GATEWAY).is_none() {
             visit([0; 4], 0, self.address(role::GATEWAY));
@@ -131,7 +120,7 @@ impl Lease {
             network.iter_mut().zip(rest).take(width).for_each(|(to, from)| *to = *from);
             // What stands beyond the prefix the kernel would not take.
             let network = (u32::from_be_bytes(network) & mask(prefix)).to_be_bytes();
-            visit(network, prefix, Address::of(gateway));
+            visit(network, prefix, &Address::of(gateway));
             bytes = rest.get(width + 4..).unwrap_or_default();
         }
     }
@@ -145,6 +134,6 @@ pub fn mask(prefix: u8) -> u32 {
 /// The prefix that a mask stands for, if its bits are in one piece.
 pub fn prefix(mask: [u8; 4]) -> Option<u8> {
     let mask = u32::from_be_bytes(mask);
-    let ones = mask.leading_ones();
-    (mask.count_ones() == ones && ones > 0).then_some(ones as u8)
+    let ones = mask.leading_ones() as u8;
+    (mask == self::mask(ones) && ones > 0).then_some(ones)
 }

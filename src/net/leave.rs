@@ -6,7 +6,9 @@ use rustix::io;
 
 use super::address::Address;
 use super::lease::{Lease, mask, role, text};
+use super::push_address;
 use crate::file::{self, Path};
+use crate::report::Line;
 use crate::sys::now;
 use crate::text::{Text, entries};
 
@@ -23,7 +25,6 @@ const LINES: &[u8] =
 const LINES_V6: &[u8] = b"nDEVICE6\0pIPV6PROTO\x000IPV6ADDR\0bIPV6NETMASK\x002IPV6GATEWAY\x005IPV6DNS0";
 
 /// Writes the files of a link that got a lease by this protocol.
-#[inline(never)]
 pub fn leave(device: &[u8], protocol: &[u8], lease: &Lease) {
     let mut content = Content::new();
     let (name, lines): (&[u8], _) = match lease.address(role::OWN).is_v6() {
@@ -33,21 +34,21 @@ pub fn leave(device: &[u8], protocol: &[u8], lease: &Lease) {
     for (kind, word) in entries(lines).filter_map(<[u8]>::split_first) {
         content.push(word);
         content.push(b"='");
-        let mut value = Text::<256>::new();
+        let mut value = Line::new();
         let mut number = None;
         match kind {
             b'n' => value.push(device),
             b'p' => value.push(protocol),
-            b'm' => value.push(Address::of(&mask(lease.prefix).to_be_bytes()).text().as_bytes()),
+            b'm' => Address::of(&mask(lease.prefix).to_be_bytes()).push_to(&mut value),
             b'b' => number = Some(lease.prefix.into()),
             b'u' => number = Some(now() / 1000),
             b's' => number = Some(lease.seconds.into()),
             b'2' => lease.each_route(&mut |_, prefix, gateway| {
                 if prefix == 0 && value.as_bytes().is_empty() {
-                    value.push(gateway.text().as_bytes());
+                    gateway.push_to(&mut value);
                 }
             }),
-            b'0'..=b'9' => value.push(lease.address(usize::from(kind - b'0')).text().as_bytes()),
+            b'0'..=b'9' => lease.address(usize::from(kind - b'0')).push_to(&mut value),
             b'A'..=b'D' => value.push(lease.text(usize::from(kind - b'A'))),
             _ => {}
         }
@@ -75,10 +76,9 @@ fn leave_resolver(lease: &Lease) {
     };
     push(b"search ", lease.text(text::DOMAIN));
     for role in role::NAME_SERVER..role::TIME_SERVER {
-        let server = lease.address(role);
-        if !server.is_none() {
-            push(b"nameserver ", server.text().as_bytes());
-        }
+        let mut server = Line::new();
+        push_address(&mut server, b"", lease.address(role));
+        push(b"nameserver ", server.as_bytes());
     }
     if !content.as_bytes().is_empty() {
         write(&Path::of(&[b"/run/resolv.conf"]), &content);

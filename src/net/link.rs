@@ -3,14 +3,14 @@
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
-use super::address::{Address, hex, parse_hex};
+use super::address::{Address, hex, parse_hardware};
 use super::lease::{Lease, role};
 use super::netlink::{Request, exchange};
 use crate::file::{self, Path};
 use crate::report::Line;
-use crate::text::{parse_number, split};
+use crate::text::parse_number;
 
 /// The length of a hardware address of Ethernet.
 const HARDWARE: usize = 6;
@@ -30,20 +30,16 @@ pub struct Link {
 
 impl Link {
     /// The link of this name, if it is one of Ethernet.
-    #[inline(never)]
     pub fn named(name: &[u8]) -> Option<Link> {
         const ETHERNET: u64 = 1;
-        let link = Link { name: Name::of(&[name]), index: 0, hardware: [0; HARDWARE] };
+        let mut link = Link { name: Name::of(&[name]), index: 0, hardware: [0; HARDWARE] };
         if link.number(b"type")? != ETHERNET {
             return None;
         }
+        link.index = link.number(b"ifindex")? as u32;
         let mut buffer = [0; 64];
-        let address = file::read(link.attribute(b"address").as_c_str(), &mut buffer).trim_ascii_end();
-        let mut hardware = [0; HARDWARE];
-        for (to, from) in hardware.iter_mut().zip(split(address, b':')) {
-            *to = parse_hex(from)? as u8;
-        }
-        Some(Link { index: link.number(b"ifindex")? as u32, hardware, ..link })
+        link.hardware = parse_hardware(link.read(b"address", &mut buffer))?;
+        Some(link)
     }
 
     /// Whether a cable is in it, as far as its driver can tell. Only a link that is up tells.
@@ -59,14 +55,13 @@ impl Link {
         }
     }
 
-    #[inline(never)]
     fn number(&self, attribute: &[u8]) -> Option<u64> {
-        let mut buffer = [0; 24];
-        parse_number(file::read(self.attribute(attribute).as_c_str(), &mut buffer).trim_ascii_end())
+        parse_number(self.read(attribute, &mut [0; 24]))
     }
 
-    fn attribute(&self, name: &[u8]) -> Path {
-        Path::of(&[b"/sys/class/net/", self.name.as_bytes(), b"/", name])
+    fn read<'b>(&self, attribute: &[u8], buffer: &'b mut [u8]) -> &'b [u8] {
+        let path = Path::of(&[b"/sys/class/net/", self.name.as_bytes(), b"/", attribute]);
+        file::read(path.as_c_str(), buffer).trim_ascii_end()
     }
 }
 
@@ -108,19 +103,19 @@ impl Netlink {
 
     /// Takes all that it tells: the state itself is read from sysfs.
     pub fn drain(&self) {
-        while !matches!(recv(&self.events, &mut [0; 16], RecvFlags::TRUNC), Err(Errno::AGAIN | Errno::BADF)) {}
+        while !matches!(io::read(&self.events, &mut [0; 16]), Err(Errno::AGAIN | Errno::BADF)) {}
     }
 
     /// Switches a link on or off.
     pub fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
-        self.run(change(index, Some(up)))
+        self.run(&mut change(index, Some(up)))
     }
 
     /// Gives a link another name; it must be off.
     pub fn rename(&self, index: u32, name: &Name) -> io::Result<()> {
         let mut request = change(index, None);
         request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
-        self.run(request)
+        self.run(&mut request)
     }
 
     /// Makes a virtual link of IEEE 802.1Q on another.
@@ -130,33 +125,31 @@ impl Netlink {
         let mut info = Request::nested();
         info.attribute(kind::INFO_KIND, b"vlan");
         info.attribute(kind::INFO_DATA, data.as_bytes());
-        let mut request = Request::new(kind::NEW_LINK, Request::ACK | kind::CREATE, &[0; 16]);
+        let mut request = Request::new(kind::NEW_LINK, Request::ACK | kind::CREATE, &[0; 4]);
         request.attribute(kind::NAME, name.as_c_str().to_bytes_with_nul());
         request.attribute(kind::BELOW, &below.to_ne_bytes());
         request.attribute(kind::INFO, info.as_bytes());
-        self.run(request)
+        self.run(&mut request)
     }
 
     /// Gives a link what a lease says: its largest packet, its address, its routes. The last failure, if there was any.
-    #[inline(never)]
     pub fn give(&self, index: u32, lease: &Lease) -> io::Result<()> {
         if lease.mtu > 0 {
             let mut request = change(index, None);
             request.attribute(kind::MTU, &u32::from(lease.mtu).to_ne_bytes());
             // As with the kernel, a link that cannot do that does without.
-            let _ = self.run(request);
+            let _ = self.run(&mut request);
         }
         // An IPv6 address is not looked for among the neighbours first, which would take a second.
         const NO_DETECTION: u8 = 0x02;
-        let [a, b, c, d] = index.to_ne_bytes();
         let own = lease.address(role::OWN);
         let flags = if own.is_v6() { NO_DETECTION } else { 0 };
-        let head = [family(&own), lease.prefix, flags, 0, a, b, c, d];
+        let head = [u32::from_ne_bytes([family(own), lease.prefix, flags, 0]), index];
         let mut request = Request::new(kind::NEW_ADDRESS, Request::ACK | kind::CREATE, &head);
         request.attribute(kind::LOCAL, own.as_bytes());
         request.attribute(kind::ADDRESS, own.as_bytes());
         request.attribute(kind::BROADCAST, lease.address(role::BROADCAST).as_bytes());
-        let mut result = self.run(request);
+        let mut result = self.run(&mut request);
         lease.each_route(&mut |network, prefix, gateway| {
             let added = self.add_route(index, network, prefix, gateway);
             if added.is_err() {
@@ -166,8 +159,7 @@ impl Netlink {
         result
     }
 
-    #[inline(never)]
-    fn add_route(&self, index: u32, network: [u8; 4], prefix: u8, gateway: Address) -> io::Result<()> {
+    fn add_route(&self, index: u32, network: [u8; 4], prefix: u8, gateway: &Address) -> io::Result<()> {
         const MAIN: u8 = 254;
         const BY_BOOT: u8 = 3;
         const ON_LINK: u8 = 253;
@@ -175,19 +167,19 @@ impl Netlink {
         // A gateway need not be in the link's own network: clouds give an address that is a network of its own.
         const GATEWAY_IS_ON_LINK: u32 = 4;
         let (scope, flags) = if gateway.is_none() { (ON_LINK, 0) } else { (0, GATEWAY_IS_ON_LINK) };
-        let [a, b, c, d] = flags.to_ne_bytes();
-        let head = [family(&gateway), prefix, 0, 0, MAIN, BY_BOOT, scope, UNICAST, a, b, c, d];
-        let mut request = Request::new(kind::NEW_ROUTE, Request::ACK | kind::CREATE | kind::REPLACE, &head);
+        let head = [[family(gateway), prefix, 0, 0], [MAIN, BY_BOOT, scope, UNICAST]].map(u32::from_ne_bytes);
+        let mut request =
+            Request::new(kind::NEW_ROUTE, Request::ACK | kind::CREATE | kind::REPLACE, &[head[0], head[1], flags]);
         if prefix > 0 {
             request.attribute(kind::NETWORK, &network);
         }
         request.attribute(kind::GATEWAY, gateway.as_bytes());
         request.attribute(kind::LINK, &index.to_ne_bytes());
-        self.run(request)
+        self.run(&mut request)
     }
 
-    fn run(&self, request: Request) -> io::Result<()> {
-        exchange(&self.requests, request, &mut [0; 64]).map(drop)
+    fn run(&self, request: &mut Request) -> io::Result<()> {
+        exchange(self.requests.as_fd(), request, &mut [0; 64]).map(drop)
     }
 }
 
@@ -228,9 +220,7 @@ mod kind {
 /// A change of a link.
 fn change(index: u32, up: Option<bool>) -> Request {
     const UP: u32 = 1;
-    let mut request = Request::new(kind::NEW_LINK, Request::ACK, &[0; 4]);
-    request.push(&index.to_ne_bytes());
-    request.push(&u32::from(up == Some(true)).to_ne_bytes());
-    request.push(&(if up.is_some() { UP } else { 0 }).to_ne_bytes());
-    request
+    // The flags, and which of them are meant.
+    let (flags, mask) = (u32::from(up == Some(true)), if up.is_some() { UP } else { 0 });
+    Request::new(kind::NEW_LINK, Request::ACK, &[0, index, flags, mask])
 }

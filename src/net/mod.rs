@@ -28,7 +28,7 @@ use rustix::io::Errno;
 use rustix::system::sethostname;
 
 use self::dhcp::Client;
-use self::dhcp::client::{Counts, Identity};
+use self::dhcp::client::Counts;
 use self::dhcp::wire::RECEIVED;
 use self::ip::{Ip, Method, WORDS, Wish};
 use self::lease::role;
@@ -73,18 +73,22 @@ const LINKS: usize = 16;
 #[derive(Default)]
 pub struct Network {
     sockets: Option<Sockets>,
-    links: Vec<Tried, LINKS>,
-    /// The `ip=` words that are done.
-    done: [bool; WORDS],
-    /// What the first of them brought.
-    lease: Option<Lease>,
-    /// Whether that is all.
+    links: Links,
+    /// Whether all is done.
     is_ready: bool,
 }
 
 struct Sockets {
     netlink: Netlink,
     packets: PacketSocket,
+}
+
+/// The links that are being tried.
+#[derive(Default)]
+struct Links {
+    tried: Vec<Tried, LINKS>,
+    /// The `ip=` words that are done.
+    done: [bool; WORDS],
 }
 
 /// A link that is being tried.
@@ -106,107 +110,116 @@ enum State {
     Done,
 }
 
+/// What there is to go on with at one time.
+struct Turn<'a, 'c> {
+    sockets: &'a Sockets,
+    cmdline: &'a CommandLine<'c>,
+    now: u64,
+    /// For what the first of the `ip=` words brings.
+    lease: &'a mut Lease,
+    log: &'a mut Log,
+}
+
 impl Network {
-    /// Does what can be done by now. What the first link was given, once, when all that the command line wants is done.
-    #[inline(never)]
-    pub fn advance(&mut self, cmdline: &CommandLine, now: u64, log: &mut Log) -> Result<Option<Lease>, Errno> {
-        if !self.is_ready && !self.is_done_already(log) {
-            if self.sockets.is_none() {
-                ip::each(cmdline, Some(log), &mut |_, _| ());
+    /// Does what can be done by now. Whether all that the command line wants is done; `lease` is then what the first link was
+    /// given.
+    pub fn advance(
+        &mut self,
+        cmdline: &CommandLine,
+        now: u64,
+        lease: &mut Lease,
+        log: &mut Log,
+    ) -> Result<bool, Errno> {
+        if self.sockets.is_none() {
+            if kernel::has_configured(lease) {
+                log.say(Level::Info, &[b"the kernel has configured the network"]);
+                return Ok(true);
             }
-            let sockets = match self.sockets.take() {
-                Some(sockets) => sockets,
-                None => Sockets::open()?,
-            };
-            self.go_on(&sockets, cmdline, now, log);
-            self.sockets = Some(sockets).filter(|_| !self.is_ready);
+            ip::say_odd(cmdline, log);
+            self.sockets = Some(Sockets::open()?);
         }
-        Ok(if self.is_ready { Some(self.lease.take().unwrap_or_default()) } else { None })
+        if let Some(sockets) = &self.sockets
+            && !self.is_ready
+        {
+            self.is_ready = self.links.go_on(&mut Turn { sockets, cmdline, now, lease, log });
+        }
+        Ok(self.is_ready)
     }
 
     /// The sockets on which something may happen.
     pub fn sockets(&self) -> Option<[BorrowedFd<'_>; 2]> {
-        let Sockets { netlink, packets } = self.sockets.as_ref()?;
+        let Sockets { netlink, packets } = self.sockets.as_ref().filter(|_| !self.is_ready)?;
         Some([netlink.events(), packets.as_fd()])
     }
 
     /// When there is something to do even if nothing happens.
     pub fn due(&self) -> u64 {
         let due = |tried: &Tried| if let State::Asking(client) = &tried.state { client.due() } else { u64::MAX };
-        self.links.iter().map(due).min().unwrap_or(u64::MAX)
+        self.links.tried.iter().map(due).min().unwrap_or(u64::MAX)
     }
 
     /// Says what became of each link; what is wrong.
-    #[inline(never)]
     pub fn survey(&self, log: &mut Log) -> Problem {
         let mut problem = Problem::NoLink;
-        for Tried { link, state, .. } in &self.links {
+        for Tried { link, state, .. } in &self.links.tried {
             let mut line = Line::of(&[b"seen: ", link.name.as_bytes(), b" "]);
             link.push_hardware(&mut line);
-            match state {
-                State::NoCarrier => line.push(b": no carrier"),
-                State::Asking(client) => push_counts(&mut line, client.counts),
-                State::Listening => line.push(b": no router has advertised a network"),
-                State::Done => line.push(b": configured"),
-            }
-            problem = match state {
-                State::NoCarrier if problem == Problem::NoLink => Problem::NoCarrier,
-                State::Asking(_) => Problem::NoOffer,
-                State::Listening if problem != Problem::NoOffer => Problem::NoRouter,
-                _ => problem,
+            let (words, found): (&[u8], _) = match state {
+                State::NoCarrier => (b": no carrier", Problem::NoCarrier),
+                State::Asking(client) => {
+                    push_counts(&mut line, client.counts);
+                    (b"", Problem::NoOffer)
+                }
+                State::Listening => (b": no router has advertised a network", Problem::NoRouter),
+                State::Done => (b": configured", Problem::NoLink),
             };
+            line.push(words);
+            // The one that came furthest tells most.
+            problem = problem.max(found);
             log.say(Level::Error, &[line.as_bytes()]);
         }
         problem
     }
+}
 
-    /// Whether the kernel has done it all.
-    fn is_done_already(&mut self, log: &mut Log) -> bool {
-        if self.sockets.is_none() {
-            self.lease = kernel::lease();
-            self.is_ready = self.lease.is_some();
-            if self.is_ready {
-                log.say(Level::Info, &[b"the kernel has configured the network"]);
-            }
-        }
-        self.is_ready
-    }
-
-    fn go_on(&mut self, sockets: &Sockets, cmdline: &CommandLine, now: u64, log: &mut Log) {
+impl Links {
+    /// Goes on with all of them. Whether all that is wanted is done.
+    fn go_on(&mut self, turn: &mut Turn) -> bool {
+        let sockets = turn.sockets;
         sockets.netlink.drain();
-        link::list(&mut |name| self.see(name, &sockets.netlink, cmdline, log));
+        link::list(&mut |name| self.see(name, turn));
         let mut buffer = [0; RECEIVED];
-        while let Ok((index, packet)) = sockets.packets.receive(&mut buffer) {
-            for place in 0..self.links.len() {
-                self.go_on_with(place, Some((index, packet)), sockets, cmdline, now, log);
+        loop {
+            // When none is left, what needs none is done.
+            let packet = sockets.packets.receive(&mut buffer).ok();
+            for tried in &mut self.tried {
+                tried.go_on(packet, &mut self.done, turn);
+            }
+            if packet.is_none() {
+                break;
             }
         }
-        for place in 0..self.links.len() {
-            self.go_on_with(place, None, sockets, cmdline, now, log);
-        }
-        self.is_ready = true;
-        ip::each(cmdline, None, &mut |number, ip| {
-            self.is_ready &= ip.method == Method::Off || self.done.get(number) == Some(&true);
-        });
-        if self.is_ready {
+        let is_ready = ip::words(turn.cmdline).zip(&self.done).all(|(ip, done)| ip.method == Method::Off || *done);
+        if is_ready {
             // The links that were tried in vain are switched off, as the kernel does.
-            for tried in self.links.iter().filter(|tried| tried.word.is_some() && !matches!(tried.state, State::Done)) {
+            for tried in self.tried.iter().filter(|tried| tried.word.is_some() && !matches!(tried.state, State::Done)) {
                 let _ = sockets.netlink.set_up(tried.link.index, false);
             }
         }
+        is_ready
     }
 
     /// Takes note of a link, if it is new and wanted, and brings it up.
-    #[inline(never)]
-    fn see(&mut self, name: &[u8], netlink: &Netlink, cmdline: &CommandLine, log: &mut Log) {
-        if self.links.iter().any(|tried| tried.link.name.as_bytes() == name) {
+    fn see(&mut self, name: &[u8], turn: &mut Turn) {
+        if self.tried.iter().any(|tried| tried.link.name.as_bytes() == name) {
             return;
         }
         let Some(mut link) = Link::named(name) else { return };
-        let wish = Wish::of(cmdline, name, &link.hardware);
+        let wish = Wish::of(turn.cmdline, name, &link.hardware);
         if wish.word.is_none() && wish.vlan.is_none() {
             return;
         }
+        let netlink = &turn.sockets.netlink;
         let mut result = Ok(());
         if let Some(name) = wish.name {
             link.name = Name::of(&[name]);
@@ -217,105 +230,87 @@ impl Network {
             result = result.and_then(|()| netlink.add_vlan(&Name::of(&[name]), link.index, ip::vlan_number(name)));
         }
         if let Err(errno) = result {
-            log.say_errno(Level::Warning, &[link.name.as_bytes(), b": cannot be brought up"], errno);
+            turn.log.say_errno(Level::Warning, &[link.name.as_bytes(), b": cannot be brought up"], errno);
         }
-        let _ = self.links.push(Tried { link, word: wish.word, state: State::NoCarrier });
-    }
-
-    /// Goes on with a link, a packet having come by the link of that number, or none.
-    #[inline(never)]
-    fn go_on_with(
-        &mut self,
-        place: usize,
-        packet: Option<(u32, &[u8])>,
-        sockets: &Sockets,
-        cmdline: &CommandLine,
-        now: u64,
-        log: &mut Log,
-    ) {
-        let Some(Tried { link, word: Some(number), state }) = self.links.get_mut(place) else { return };
-        let Some(done) = self.done.get_mut(*number).filter(|done| !**done) else { return };
-        let mut lease = Lease::default();
-        let mut is_there = false;
-        if let Some((index, packet)) = packet {
-            match state {
-                State::Asking(client) if index == link.index => is_there = client.take(packet, now, &mut lease),
-                _ => return,
-            }
-        }
-        ip::each(cmdline, None, &mut |other, ip| {
-            if other != *number || !is_there && !advance(link, state, &ip, &sockets.packets, cmdline, now, &mut lease) {
-                return;
-            }
-            *state = State::Done;
-            *done = true;
-            lease.complete(&ip.given);
-            give(link, ip.method, &lease, &sockets.netlink, log);
-            if *number == 0 || self.lease.is_none() {
-                self.lease = Some(core::mem::take(&mut lease));
-            }
-        });
+        let _ = self.tried.push(Tried { link, word: wish.word, state: State::NoCarrier });
     }
 }
 
-/// Does for a link what is to be done now, without a lease from a server. Whether it gets one from elsewhere, which is then
-/// filled in.
-#[inline(never)]
-fn advance(
-    link: &Link,
-    state: &mut State,
-    ip: &Ip,
-    packets: &PacketSocket,
-    cmdline: &CommandLine,
-    now: u64,
-    lease: &mut Lease,
-) -> bool {
-    if matches!(state, State::NoCarrier) && link.has_carrier() {
-        // The number of an exchange is another one for each link, each machine and each boot.
-        let id = (fold(&link.hardware) ^ now.rotate_left(16)) as u32;
-        *state = match ip.method {
-            Method::Dhcp(protocol) => State::Asking(Client::new(link.hardware, protocol, id, now)),
-            _ => State::Listening,
-        };
-    }
-    match state {
-        State::Asking(client) => {
-            let class = cmdline.last(b"dhcpclass").unwrap_or_default();
-            let identity = Identity { host: ip.given.host(), class, client: ip.client };
-            if let Some(mut message) = client.send(&identity, now) {
-                // A link that has lost its carrier takes nothing; the next message comes.
-                let _ = packets.broadcast(link.index, message.finish());
-            }
-            false
+impl Tried {
+    /// Goes on, a packet having come by any of the links, or none.
+    fn go_on(&mut self, packet: Option<&[u8]>, done: &mut [bool; WORDS], turn: &mut Turn) {
+        let Some(number) = self.word else { return };
+        let Some(done @ false) = done.get_mut(number) else { return };
+        let mut lease = Lease::default();
+        let mut is_there = false;
+        if let Some(packet) = packet {
+            let State::Asking(client) = &mut self.state else { return };
+            is_there = client.take(packet, turn.now, &mut lease);
         }
-        State::Listening => ip.method == Method::Static || kernel::advertised(link.index, lease),
-        _ => false,
+        let Some(ip) = ip::numbered(turn.cmdline, number, &mut lease) else { return };
+        if !is_there && !self.advance(&ip, &mut lease, turn) {
+            return;
+        }
+        self.state = State::Done;
+        *done = true;
+        lease.complete();
+        give(&self.link, ip.method, &lease, turn);
+        if number == 0 || turn.lease.address(role::OWN).is_none() {
+            *turn.lease = lease;
+        }
+    }
+
+    /// Does what is to be done now, without a lease from a server. Whether it gets one from elsewhere, which is then filled in.
+    fn advance(&mut self, ip: &Ip, lease: &mut Lease, turn: &Turn) -> bool {
+        let link = &self.link;
+        if matches!(self.state, State::NoCarrier) && link.has_carrier() {
+            // The number of an exchange is another one for each link, each machine and each boot.
+            let id = (fold(&link.hardware) ^ turn.now.rotate_left(16)) as u32 ^ link.index;
+            self.state = match ip.method {
+                Method::Static | Method::Router => State::Listening,
+                method => State::Asking(Client::new(link.hardware, method, id, turn.now)),
+            };
+        }
+        match &mut self.state {
+            State::Asking(client) => {
+                let class = turn.cmdline.last(b"dhcpclass").unwrap_or_default();
+                if let Some(mut message) = client.send(lease, class, turn.now) {
+                    // A link that has lost its carrier takes nothing; the next message comes.
+                    let _ = turn.sockets.packets.broadcast(link.index, message.finish());
+                }
+                false
+            }
+            State::Listening => ip.method == Method::Static || kernel::advertised(link.index, lease),
+            _ => false,
+        }
     }
 }
 
 /// Gives a link its lease, leaves that for the real init, and says so.
-#[inline(never)]
-fn give(link: &Link, method: Method, lease: &Lease, netlink: &Netlink, log: &mut Log) {
+fn give(link: &Link, method: Method, lease: &Lease, turn: &mut Turn) {
     if method != Method::Router
-        && let Err(errno) = netlink.give(link.index, lease)
+        && let Err(errno) = turn.sockets.netlink.give(link.index, lease)
     {
-        log.say_errno(Level::Warning, &[link.name.as_bytes(), b": cannot be given all of its lease"], errno);
+        turn.log.say_errno(Level::Warning, &[link.name.as_bytes(), b": cannot be given all of its lease"], errno);
     }
     if !lease.host().is_empty() {
         let _ = sethostname(lease.host());
     }
     leave::leave(link.name.as_bytes(), method.name(), lease);
-    let mut line = Line::of(&[link.name.as_bytes(), b": ", lease.address(role::OWN).text().as_bytes(), b"/"]);
+    let mut line = Line::of(&[link.name.as_bytes()]);
+    push_address(&mut line, b": ", lease.address(role::OWN));
+    line.push(b"/");
     line.push_number(lease.prefix.into());
     push_address(&mut line, b" by ", lease.address(role::SERVER));
     push_address(&mut line, b", gateway ", lease.address(role::GATEWAY));
-    log.say(Level::Info, &[line.as_bytes()]);
+    turn.log.say(Level::Info, &[line.as_bytes()]);
 }
 
-fn push_address(line: &mut Line, word: &[u8], address: Address) {
+/// Adds a word and an address, if there is one.
+fn push_address(line: &mut Line, word: &[u8], address: &Address) {
     if !address.is_none() {
         line.push(word);
-        line.push(address.text().as_bytes());
+        address.push_to(line);
     }
 }
 
@@ -330,7 +325,6 @@ impl Sockets {
 }
 
 /// Adds what was sent and heard.
-#[inline(never)]
 fn push_counts(line: &mut Line, counts: Counts) {
     let Counts { sent, offers, refusals, dropped } = counts;
     let words = entries(b": DHCP requests sent: \0, offers: \0, refusals: \0, packets dropped: ");

@@ -1,9 +1,8 @@
 //! Messages of netlink: a head, a head of their kind, and attributes (include/uapi/linux/netlink.h).
 
 use heapless::Vec;
-use rustix::fd::AsFd;
+use rustix::fd::BorrowedFd;
 use rustix::io::{self, Errno};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 /// The size of the head.
 const HEAD: usize = 16;
@@ -19,13 +18,11 @@ impl Request {
     pub const ACK: u16 = 4;
 
     /// A request of this kind, with the head of its kind.
-    pub fn new(kind: u16, flags: u16, head: &[u8]) -> Request {
+    pub fn new(kind: u16, flags: u16, head: &[u32]) -> Request {
         const REQUEST: u16 = 1;
         let mut request = Request(Vec::new());
-        request.push(&[0; 4]);
-        request.push(&kind.to_ne_bytes());
-        request.push(&(flags | REQUEST).to_ne_bytes());
-        request.push(&[0; 8]);
+        // The length comes when it is known; number and sender are the kernel's to choose.
+        request.push(&[0, pair(kind, flags | REQUEST), 0, 0]);
         request.push(head);
         request
     }
@@ -36,19 +33,19 @@ impl Request {
     }
 
     /// Adds an attribute, unless it is empty.
-    #[inline(never)]
     pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         if !value.is_empty() {
-            self.push(&(value.len() as u16 + 4).to_ne_bytes());
-            self.push(&kind.to_ne_bytes());
-            self.push(value);
+            self.push(&[pair(value.len() as u16 + 4, kind)]);
+            let _ = self.0.extend_from_slice(value);
             let _ = self.0.resize(self.0.len().next_multiple_of(4), 0);
         }
     }
 
-    /// Adds bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let _ = self.0.extend_from_slice(bytes);
+    /// Adds words.
+    pub fn push(&mut self, words: &[u32]) {
+        for word in words {
+            let _ = self.0.extend_from_slice(&word.to_ne_bytes());
+        }
     }
 
     /// What was added so far.
@@ -57,15 +54,20 @@ impl Request {
     }
 }
 
+/// Two numbers that are one word of a message.
+pub fn pair(first: u16, second: u16) -> u32 {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u32::from_ne_bytes([a, b, c, d])
+}
+
 /// Hands a request to the kernel, which does it at once; what it answers, without the head, as far as it fits.
-#[inline(never)]
-pub fn exchange(socket: impl AsFd, mut request: Request, answer: &mut [u8]) -> io::Result<&[u8]> {
+pub fn exchange<'a>(socket: BorrowedFd, request: &mut Request, answer: &'a mut [u8]) -> io::Result<&'a [u8]> {
     let length = request.0.len() as u32;
     if let Some(head) = request.0.first_chunk_mut() {
         *head = length.to_ne_bytes();
     }
-    send(&socket, &request.0, SendFlags::empty())?;
-    let (length, _) = recv(&socket, &mut *answer, RecvFlags::empty())?;
+    io::write(socket, &request.0)?;
+    let length = io::read(socket, &mut *answer)?;
     let (head, rest) = answer.get(..length).and_then(|answer| answer.split_at_checked(HEAD)).ok_or(Errno::PROTO)?;
     if head.get(4..6) == Some(&ERROR.to_ne_bytes()) {
         match i32::from_ne_bytes(rest.first_chunk().copied().unwrap_or_default()) {
@@ -77,7 +79,6 @@ pub fn exchange(socket: impl AsFd, mut request: Request, answer: &mut [u8]) -> i
 }
 
 /// The value of the first attribute of a kind.
-#[inline(never)]
 pub fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let word = |at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));

@@ -6,12 +6,11 @@ use rustix::io::{self, Errno};
 
 use super::address::Address;
 use crate::cmdline::CommandLine;
-use crate::device::{Disk, disks};
+use crate::device::disks;
 use crate::file::{self, Path};
 use crate::report::Line;
 
 /// Connects to a subsystem, of which the kernel is told in a line.
-#[inline(never)]
 pub fn connect(line: &Line) -> io::Result<()> {
     let fabrics = file::open_as(c"/dev/nvme-fabrics", OFlags::RDWR)?;
     if line.is_cut() {
@@ -25,45 +24,47 @@ pub fn connect(line: &Line) -> io::Result<()> {
 ///
 /// Who this machine is `rd.nvmf.hostnqn=` and `rd.nvmf.hostid=` tell, as dracut has them. A name that holds a UUID tells
 /// the identifier too; where nothing is said, the kernel thinks something up.
-#[inline(never)]
 pub fn line(server: &Address, port: u16, nqn: &[u8], options: &[u8], cmdline: &CommandLine) -> Line {
     const UUID: &[u8] = b":uuid:";
-    let mut line = Line::of(&[b"transport=tcp,traddr=", server.text().as_bytes(), b",trsvcid="]);
+    let mut line = Line::of(&[b"transport=tcp,traddr="]);
+    server.push_to(&mut line);
+    line.push(b",trsvcid=");
     line.push_number(port.into());
     let host = cmdline.last(b"rd.nvmf.hostnqn").unwrap_or_default();
     let place = host.windows(UUID.len()).position(|window| window == UUID);
     let uuid = place.and_then(|place| host.get(place + UUID.len()..)).unwrap_or_default();
-    let parts: [(&[u8], &[u8]); 5] = [
-        (b",nqn=", nqn),
-        (b",hostnqn=", host),
-        (b",hostid=", cmdline.last(b"rd.nvmf.hostid").unwrap_or(uuid)),
-        // What reads a root would rather be late than be told of an error.
-        (b",ctrl_loss_tmo=", b"-1"),
-        (b",", options),
-    ];
-    for (name, value) in parts.iter().filter(|(_, value)| !value.is_empty()) {
-        line.push(name);
-        line.push(value);
-    }
+    let mut push = |name, value: &[u8]| {
+        if !value.is_empty() {
+            line.push(name);
+            line.push(value);
+        }
+    };
+    push(b",nqn=", nqn);
+    push(b",hostnqn=", host);
+    push(b",hostid=", cmdline.last(b"rd.nvmf.hostid").unwrap_or(uuid));
+    // What reads a root would rather be late than be told of an error.
+    push(b",ctrl_loss_tmo=", b"-1");
+    push(b",", options);
     line.as_bytes_mut().iter_mut().filter(|byte| **byte == b'&').for_each(|byte| *byte = b',');
     line
 }
 
-/// The first disk of a subsystem, or that of one namespace. It comes some time after the connection.
-pub fn disk(nqn: &[u8], namespace: Option<u64>) -> Option<Disk> {
-    let mut found = None;
+/// Whether a subsystem has a disk by now, or one of this namespace; the name of the first goes into `name`. It comes some time
+/// after the connection, and is shown a moment before it can be opened.
+pub fn find(nqn: &[u8], namespace: Option<u64>, name: &mut Line) -> bool {
+    let mut is_there = false;
     disks(&mut |disk| {
         let subsystem = Path::of(&[b"/sys/class/block/", disk.name(), b"/device/subsysnqn"]);
-        if disk.partition_number().is_some() || file::read(subsystem.as_c_str(), &mut [0; 256]).trim_ascii_end() != nqn
-        {
-            return true;
+        let is_of_it = disk.partition_number().is_none()
+            && file::read(subsystem.as_c_str(), &mut [0; 256]).trim_ascii_end() == nqn
+            && (namespace.is_none() || disk.number_in(b"nsid") == namespace);
+        if is_of_it {
+            *name = Line::of(&[disk.name()]);
+            is_there = disk.is_readable();
         }
-        if namespace.is_none() || disk.number_in(b"nsid") == namespace {
-            found = Some(disk.clone());
-        }
-        found.is_none()
+        !is_of_it
     });
-    found
+    is_there
 }
 
 #[cfg(test)]

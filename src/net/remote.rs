@@ -55,24 +55,18 @@ const NBD_PORT: u16 = 10809;
 pub const NVME_PORT: u16 = 4420;
 
 impl<'a> Remote<'a> {
-    /// Whether a text begins as the name of such a disk does.
-    pub fn is_meant(text: &[u8]) -> bool {
-        text.starts_with(NBD) || text.starts_with(NVME)
-    }
-
     /// Reads the name of such a disk; none if it is no such name, or the server is not given by its address.
-    #[inline(never)]
     pub fn parse(text: &'a [u8]) -> Option<Remote<'a>> {
-        match text.strip_prefix(NBD) {
-            Some(text) => nbd(text),
-            None => nvme(text.strip_prefix(NVME)?),
-        }
+        let nbd_text = text.strip_prefix(NBD);
+        let (server, rest) = server(nbd_text.or_else(|| text.strip_prefix(NVME))?)?;
+        let (port, kind) = if nbd_text.is_some() { nbd(rest)? } else { nvme(rest)? };
+        Some(Remote { server, port, kind })
     }
 }
 
-fn nbd(text: &[u8]) -> Option<Remote<'_>> {
-    let (server, rest) = server(text)?;
-    let mut rest = rest.strip_prefix(b":")?;
+/// Reads `:PORT[:NAME...]` or `:NAME...`.
+fn nbd(text: &[u8]) -> Option<(u16, Kind<'_>)> {
+    let mut rest = text.strip_prefix(b":")?;
     let mut next = || {
         let (field, behind) = split_once(rest, b':').unwrap_or((rest, b""));
         rest = behind;
@@ -85,12 +79,12 @@ fn nbd(text: &[u8]) -> Option<Remote<'_>> {
         name = next();
     }
     let (types, flags) = (next(), next());
-    Some(Remote { server, port, kind: Kind::Nbd { name, types, flags, options: rest } })
+    Some((port, Kind::Nbd { name, types, flags, options: rest }))
 }
 
-fn nvme(text: &[u8]) -> Option<Remote<'_>> {
-    let (server, rest) = server(text)?;
-    let (port, path) = split_once(rest, b'/')?;
+/// Reads `[:PORT]/NQN[/NAMESPACE][?OPTION&OPTION...]`.
+fn nvme(text: &[u8]) -> Option<(u16, Kind<'_>)> {
+    let (port, path) = split_once(text, b'/')?;
     let port = match port.strip_prefix(b":") {
         Some(port) => parse_number(port)?.try_into().ok()?,
         None if port.is_empty() => NVME_PORT,
@@ -103,14 +97,14 @@ fn nvme(text: &[u8]) -> Option<Remote<'_>> {
         Some(number) => (path.strip_suffix(last)?.strip_suffix(b"/")?, Some(number)),
         None => (path, None),
     };
-    (!nqn.is_empty()).then_some(Remote { server, port, kind: Kind::Nvme { nqn, namespace, options } })
+    (!nqn.is_empty()).then_some((port, Kind::Nvme { nqn, namespace, options }))
 }
 
 /// The server that a text begins with, in brackets if it is one of IPv6, and what follows.
 fn server(text: &[u8]) -> Option<(Address, &[u8])> {
     let end = match text.strip_prefix(b"[") {
         Some(_) => text.iter().position(|byte| *byte == b']')? + 1,
-        None => text.iter().position(|byte| [b':', b'/'].contains(byte))?,
+        None => text.iter().position(|byte| matches!(byte, b':' | b'/'))?,
     };
     let (server, rest) = text.split_at_checked(end)?;
     let address = if server.is_empty() { Address::NONE } else { Address::parse(server)? };
@@ -118,7 +112,6 @@ fn server(text: &[u8]) -> Option<(Address, &[u8])> {
 }
 
 /// The number that an option has among those of a list, the last of several.
-#[inline(never)]
 pub fn option(options: &[u8], name: &[u8]) -> Option<u64> {
     split(options, b',').filter_map(|option| parse_number(option.strip_prefix(name)?)).last()
 }

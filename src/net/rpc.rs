@@ -1,24 +1,16 @@
 //! As much of Sun's RPC (RFC 5531) over TCP as tells which versions of a program a server has.
 
-/// The number of NFS.
-pub const NFS: u32 = 100_003;
-
 /// Room for an answer.
 pub const ANSWER: usize = 64;
 
 /// Which call an answer is for.
-const CALL: u32 = 0x6d6f_6473;
+const CALL: u32 = u32::from_be_bytes(*b"mods");
 
-/// A call of the procedure that does nothing.
-pub fn null(program: u32, version: u32) -> [u8; 44] {
-    const LAST_FRAGMENT: u32 = 1 << 31;
-    const RPC: u32 = 2;
-    // Call, version of RPC, program, version, procedure; no credentials, nothing to verify.
-    let words = [LAST_FRAGMENT | 40, CALL, 0, RPC, program, version, 0, 0, 0, 0, 0];
-    let mut call = [0; 44];
-    for (to, word) in call.chunks_exact_mut(4).zip(words) {
-        to.copy_from_slice(&word.to_be_bytes());
-    }
+/// A call to a version of NFS, of the procedure that does nothing: the last fragment, and its length; the call, version 2 of
+/// RPC, program 100003, version, procedure; no credentials, nothing to verify.
+pub fn null(version: u8) -> [u8; 44] {
+    let mut call = *b"\x80\0\0\x28mods\0\0\0\0\0\0\0\x02\0\x01\x86\xa3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    call[23] = version;
     call
 }
 

@@ -37,8 +37,7 @@ impl<'a> Place<'a> {
     /// The place that the command line names, where it is silent the DHCP server, and else the kernel's default. None where
     /// the server is not given by its address.
     fn find(location: Option<&'a [u8]>, cmdline: &CommandLine<'a>, lease: &'a Lease) -> Option<Place<'a>> {
-        let server = lease.address(role::BOOT_SERVER).or(lease.address(role::SERVER));
-        let mut place = Place { server, directory: b"/tftpboot/%s", options: Line::new() };
+        let mut place = Place { server: lease.server(), directory: b"/tftpboot/%s", options: Line::new() };
         let root_path = lease.text(text::ROOT_PATH);
         place.take(root_path.strip_prefix(b"nfs:").unwrap_or(root_path), b',')?;
         match location {
@@ -50,14 +49,13 @@ impl<'a> Place<'a> {
     }
 
     /// Takes `[SERVER:][DIRECTORY][,OPTIONS]`. dracut has a colon before the options, too.
-    #[inline(never)]
     fn take(&mut self, text: &'a [u8], separator: u8) -> Option<()> {
         let mut rest = text;
         if let Some((server, behind)) = server(text) {
             self.server = Address::parse(server)?;
             rest = behind;
         }
-        let end = rest.iter().position(|byte| [b',', separator].contains(byte)).unwrap_or(rest.len());
+        let end = rest.iter().position(|byte| *byte == b',' || *byte == separator).unwrap_or(rest.len());
         let (directory, options) = rest.split_at_checked(end)?;
         if !directory.is_empty() && directory != b"default" {
             self.directory = directory;
@@ -68,20 +66,22 @@ impl<'a> Place<'a> {
     }
 
     /// `SERVER:DIRECTORY`, as the kernel takes it; `%s` in the directory is this host's name, or else its address.
-    #[inline(never)]
     fn source(&self, lease: &Lease) -> Line {
-        let (server, own) = (self.server.text(), lease.address(role::OWN).text());
         let (open, close): (&[u8], &[u8]) = if self.server.is_v6() { (b"[", b"]:") } else { (b"", b":") };
-        let mut source = Line::of(&[open, server.as_bytes(), close]);
+        let mut source = Line::of(&[open]);
+        self.server.push_to(&mut source);
+        source.push(close);
         if !self.directory.starts_with(b"/") {
             source.push(DIRECTORY);
         }
-        let host = if lease.host().is_empty() { own.as_bytes() } else { lease.host() };
         let mut rest = self.directory;
         while let Some((byte, behind)) = rest.split_first() {
             match rest.strip_prefix(b"%s") {
                 Some(behind) => {
-                    source.push(host);
+                    match lease.host() {
+                        b"" => lease.address(role::OWN).push_to(&mut source),
+                        host => source.push(host),
+                    }
                     rest = behind;
                 }
                 None => {
@@ -94,7 +94,6 @@ impl<'a> Place<'a> {
     }
 
     /// What stands behind this name in the last option that begins with it and goes on so.
-    #[inline(never)]
     fn option(&self, name: &[u8], goes_on: fn(&[u8]) -> bool) -> Option<&[u8]> {
         let mut found = None;
         for word in split(self.options.as_bytes(), b',') {
@@ -117,7 +116,6 @@ impl<'a> Place<'a> {
     }
 
     /// Mounts by one version.
-    #[inline(never)]
     fn mount_as(
         &self,
         version: &[u8],
@@ -129,8 +127,8 @@ impl<'a> Place<'a> {
         let is_v4 = version.starts_with(b"4");
         // The kernel asks for it too, and is content with any answer.
         modules.load_named(if is_v4 { b"nfsv4" } else { b"nfsv3" }, log);
-        let server = self.server.text();
-        let mut needed = Line::of(&[b"vers=", version, b",addr=", server.as_bytes()]);
+        let mut needed = Line::of(&[b"vers=", version, b",addr="]);
+        self.server.push_to(&mut needed);
         // Without it all ways to prove oneself are loaded; and before version 4 there is nobody yet who would keep locks.
         needed.push(if is_v4 { b",sec=sys" } else { b",sec=sys,nolock" });
         let kind: &[u8] = if is_v4 { b"nfs4" } else { b"nfs" };
@@ -142,7 +140,6 @@ impl<'a> Place<'a> {
 }
 
 /// Mounts the root, once its server answers.
-#[inline(never)]
 pub fn mount(
     location: Option<&[u8]>,
     only_v4: bool,
@@ -188,7 +185,6 @@ pub fn mount(
 }
 
 /// Waits until the server answers; the newest version of NFS that it speaks.
-#[inline(never)]
 fn await_server(
     place: &Place,
     named: Option<&[u8]>,
@@ -205,7 +201,7 @@ fn await_server(
     let mut newest = version;
     server.wait(cmdline, modules, log, &mut |machine| {
         let mut answer = [0; rpc::ANSWER];
-        machine.ask(&server.address, server.port, &rpc::null(rpc::NFS, version), &mut answer)?;
+        machine.ask(&server.address, server.port, &rpc::null(version as u8), &mut answer)?;
         newest = rpc::newest(&answer, version).ok_or(Errno::PROTO)?;
         Ok(())
     })?;
@@ -261,7 +257,7 @@ mod tests {
         is(place(None, "nfsroot=10.9.9.9:default", &named), "10.9.9.9:/export/box", "rsize=8192");
         is(place(Some(""), "", &lease("nfs:192.168.7.1:/export", "")), "192.168.7.1:/export", "");
         let mut elsewhere = lease("/export", "");
-        elsewhere.set(role::BOOT_SERVER, Address::NONE);
+        elsewhere.addresses[role::BOOT_SERVER] = Address::NONE;
         is(place(Some(""), "", &elsewhere), "10.0.2.3:/export", "");
     }
 

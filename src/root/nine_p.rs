@@ -11,8 +11,7 @@ use crate::machine::Machine;
 use crate::module::Modules;
 use crate::net::Address;
 use crate::net::remote::option;
-use crate::report::Log;
-use crate::text::split_once;
+use crate::report::{Line, Log};
 
 /// The port of 9p.
 const PORT: u16 = 564;
@@ -21,7 +20,6 @@ const PORT: u16 = 564;
 const HELLO: &[u8; 21] = b"\x15\0\0\0\x64\xff\xff\0\x20\0\0\x08\09P2000.L";
 
 /// Mounts what this server has, once it answers.
-#[inline(never)]
 pub fn mount(
     address: &[u8],
     cmdline: &CommandLine,
@@ -36,8 +34,9 @@ pub fn mount(
         machine.ask(&server.address, server.port, HELLO, &mut [0; HELLO.len()]).map(drop)
     })?;
     // What a share of the host needs is good here too, but for the transport, which stands first.
-    let (_, needed) = split_once(NINE_P.to_bytes(), b',').unwrap_or_default();
-    let (flags, options) = mount::options(cmdline, needed, cmdline.root_flags);
-    let source = Path::of(&[server.address.text().as_bytes()]);
-    mount::with_options(&source, b"9p", flags, &options, modules, log)
+    const NEEDED: &[u8] = NINE_P.to_bytes().split_at(b"trans=virtio,".len()).1;
+    let (flags, options) = mount::options(cmdline, NEEDED, cmdline.root_flags);
+    let mut source = Line::new();
+    server.address.push_to(&mut source);
+    mount::with_options(&Path::of(&[source.as_bytes()]), b"9p", flags, &options, modules, log)
 }

@@ -7,14 +7,13 @@ use crate::device::Disk;
 use crate::failure::{self, Failure, Problem};
 use crate::machine::Machine;
 use crate::module::{Answer, Modules};
-use crate::net::lease::role;
 use crate::net::remote::{Kind, Remote};
 use crate::net::{Lease, Trouble};
 use crate::report::{Line, Log};
 
 /// The names of the disks that the command line names beside the root, to be searched for it.
 pub fn beside_root<'a>(cmdline: &CommandLine<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    cmdline.words().filter(|word| word.key == b"netroot").filter_map(|word| word.value)
+    cmdline.values(b"netroot").filter(|disk| !disk.is_empty())
 }
 
 /// Gets the disk of this name, and mounts it.
@@ -40,7 +39,6 @@ pub fn mount(
 }
 
 /// Gets the disk of this name from its server.
-#[inline(never)]
 pub fn attach(
     text: &[u8],
     cmdline: &CommandLine,
@@ -49,7 +47,7 @@ pub fn attach(
     log: &mut Log,
 ) -> Result<Disk, Failure> {
     let mut remote = Remote::parse(text).ok_or_else(|| log.fail(Problem::RemoteForm, text))?;
-    remote.server = remote.server.or(lease.address(role::BOOT_SERVER)).or(lease.address(role::SERVER));
+    remote.server = remote.server.or(lease.server());
     if remote.server.is_none() {
         return Err(log.fail(Problem::NoServerAddress, text));
     }
@@ -59,20 +57,22 @@ pub fn attach(
     };
     load(module, text, modules, log)?;
     let server = Server { address: remote.server, port: remote.port, protocol };
-    let (mut words, mut attached) = (Line::new(), Err((Problem::NoServer, None)));
+    let (mut words, mut trouble) = (Line::new(), None);
     server.wait(cmdline, modules, log, &mut |machine| {
-        attached = match machine.attach(&remote, cmdline, &mut words) {
-            Ok(disk) => Ok(disk),
+        match machine.attach(&remote, cmdline, &mut words) {
+            Ok(()) => {}
             Err(Trouble::Passing(errno)) => return Err(errno),
-            Err(Trouble::Lasting(problem, errno)) => Err((problem, errno)),
-        };
+            Err(Trouble::Lasting(problem, errno)) => trouble = Some((problem, errno)),
+        }
         Ok(())
     })?;
-    attached.map_err(|(problem, errno)| log.fail_as(problem, text, words.as_bytes(), errno))
+    match trouble {
+        None => Ok(Disk::called(words.as_bytes())),
+        Some((problem, errno)) => Err(log.fail_as(problem, text, words.as_bytes(), errno)),
+    }
 }
 
 /// Loads the module that speaks with the server of this name.
-#[inline(never)]
 pub fn load(module: &[u8], name: &[u8], modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<(), Failure> {
     match modules.load_named(module, log) {
         Answer::Loaded => Ok(()),

@@ -5,16 +5,14 @@ use rustix::io::Errno;
 use super::mount;
 use super::spec::RootSpec;
 #[cfg(feature = "network")]
-use super::{nfs, nine_p, remote};
+use super::{nfs, nine_p, remote, spec};
 use crate::cmdline::CommandLine;
 use crate::device::Reach;
 use crate::failure::{self, Failure, Problem};
 use crate::machine::Machine;
 use crate::module::Modules;
 #[cfg(feature = "network")]
-use crate::net::lease::text;
-#[cfg(feature = "network")]
-use crate::net::remote::Remote;
+use crate::net::lease::{Lease, text};
 use crate::report::{Level, Log};
 use crate::text::split;
 
@@ -25,6 +23,8 @@ pub struct Search<'a> {
     reach: Reach,
     refusal: Option<Errno>,
     has_network: bool,
+    #[cfg(feature = "network")]
+    lease: Lease,
 }
 
 impl<'a> Search<'a> {
@@ -33,7 +33,15 @@ impl<'a> Search<'a> {
         if is_remote(&spec, cmdline) && !cfg!(feature = "network") {
             return Err(log.fail(Problem::NoNetwork, cmdline.root.unwrap_or_default()));
         }
-        Ok(Search { spec, cmdline, reach: reach(&spec, cmdline), refusal: None, has_network: false })
+        Ok(Search {
+            spec,
+            cmdline,
+            reach: reach(&spec, cmdline),
+            refusal: None,
+            has_network: false,
+            #[cfg(feature = "network")]
+            lease: Lease::default(),
+        })
     }
 
     /// How far the boot has to reach.
@@ -45,22 +53,23 @@ impl<'a> Search<'a> {
     pub fn mount(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> Result<bool, Failure> {
         #[cfg(feature = "network")]
         if self.reach != Reach::Machine && !self.has_network {
-            let lease = modules.machine_mut().network(self.cmdline, log);
-            let Some(lease) = lease.map_err(|errno| log.fail_as(Problem::Network, b"", b"", Some(errno)))? else {
+            let lease = &mut self.lease;
+            let is_ready = modules.machine_mut().network(self.cmdline, lease, log);
+            self.has_network = is_ready.map_err(|errno| log.fail_as(Problem::Network, b"", b"", Some(errno)))?;
+            if !self.has_network {
                 return Ok(false);
-            };
-            self.has_network = true;
+            }
             for disk in remote::beside_root(self.cmdline) {
-                remote::attach(disk, self.cmdline, &lease, modules, log)?;
+                remote::attach(disk, self.cmdline, lease, modules, log)?;
             }
             let root_path = lease.text(text::ROOT_PATH);
             match self.spec {
-                RootSpec::Remote(root) => return remote::mount(root, self.cmdline, &lease, modules, log),
-                RootSpec::Nfs { location: Some(b""), .. } if Remote::is_meant(root_path) => {
-                    return remote::mount(root_path, self.cmdline, &lease, modules, log);
+                RootSpec::Remote(root) => return remote::mount(root, self.cmdline, lease, modules, log),
+                RootSpec::Nfs { location: Some(b""), .. } if spec::is_disk(root_path) => {
+                    return remote::mount(root_path, self.cmdline, lease, modules, log);
                 }
                 RootSpec::Nfs { location, only_v4 } => {
-                    return nfs::mount(location, only_v4, self.cmdline, &lease, modules, log).map(|()| true);
+                    return nfs::mount(location, only_v4, self.cmdline, lease, modules, log).map(|()| true);
                 }
                 RootSpec::Share { tag, .. } if is_remote(&self.spec, self.cmdline) => {
                     return nine_p::mount(tag, self.cmdline, modules, log).map(|()| true);

@@ -24,7 +24,6 @@ pub struct Server {
 
 impl Server {
     /// Asks until that goes well, or patience has run out, and says so.
-    #[inline(never)]
     pub fn wait<M: Machine>(
         &self,
         cmdline: &CommandLine,
@@ -33,7 +32,9 @@ impl Server {
         ask: &mut dyn FnMut(&mut M) -> Result<(), Errno>,
     ) -> Result<(), Failure> {
         let begun = modules.machine().now();
-        let mut name = Line::of(&[self.address.text().as_bytes(), b" port "]);
+        let mut name = Line::new();
+        self.address.push_to(&mut name);
+        name.push(b" port ");
         name.push_number(self.port.into());
         let mut is_told = false;
         loop {

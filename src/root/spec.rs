@@ -58,7 +58,7 @@ impl<'a> RootSpec<'a> {
                 return Some(RootSpec::Share { kind, tag });
             }
         }
-        if root.starts_with(b"nbd:") || root.starts_with(b"nvme+tcp:") {
+        if is_disk(root) {
             return Some(RootSpec::Remote(root));
         }
         if let Some(nfs) = nfs(root, root_type) {
@@ -100,6 +100,11 @@ impl<'a> RootSpec<'a> {
     pub fn is_remote(&self) -> bool {
         matches!(self, RootSpec::Nfs { .. } | RootSpec::Remote(_))
     }
+}
+
+/// Whether a text begins as the name of a disk that a server lends.
+pub fn is_disk(text: &[u8]) -> bool {
+    text.starts_with(b"nbd:") || text.starts_with(b"nvme+tcp:")
 }
 
 /// `/dev/nfs`, `nfs:` and `nfs4:`, `dhcp`, or a directory with such a `rootfstype=`.

@@ -7,7 +7,7 @@ use core::mem::size_of;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io;
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, eth, recvfrom, sendto, socket_with};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, eth, sendto, socket_with};
 
 /// `ETH_P_IP` (include/uapi/linux/if_ether.h).
 const IPV4: u16 = 0x0800;
@@ -45,7 +45,6 @@ impl PacketSocket {
     }
 
     /// Sends a packet to all on a link.
-    #[inline(never)]
     pub fn broadcast(&self, index: u32, packet: &[u8]) -> io::Result<()> {
         let address = Address {
             family: AddressFamily::PACKET.as_raw(),
@@ -59,15 +58,10 @@ impl PacketSocket {
         sendto(&self.0, packet, SendFlags::empty(), &address).map(drop)
     }
 
-    /// A packet that has arrived, and the number of the link that it came by; an error if there is none. What is longer
-    /// than the buffer is cut off.
-    #[inline(never)]
-    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<(u32, &'b [u8])> {
-        let (length, _, address) = recvfrom(&self.0, &mut *buffer, RecvFlags::empty())?;
-        let address = address.filter(|address| address.addr_len() as usize >= size_of::<Address>());
-        // Safety: the kernel wrote that many bytes, of this form, and any bytes are one. They may lie anywhere.
-        let index = address.map_or(0, |address| unsafe { address.as_ptr().cast::<Address>().read_unaligned().index });
-        Ok((index, buffer.get(..length).unwrap_or_default()))
+    /// A packet that has arrived, whatever link it came by; an error if there is none. What is longer than the buffer is cut off.
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+        let length = io::read(&self.0, &mut *buffer)?;
+        Ok(buffer.get(..length).unwrap_or_default())
     }
 }
 

@@ -285,10 +285,9 @@ impl Machine for Recorded<'_> {
         Line::of(&[disk.node().as_bytes(), b": ", kind.as_bytes()])
     }
 
-    fn network(&mut self, _: &CommandLine, _: &mut Log) -> Result<Option<Lease>, Errno> {
-        let mut lease = Lease::default();
+    fn network(&mut self, _: &CommandLine, lease: &mut Lease, _: &mut Log) -> Result<bool, Errno> {
         lease.set(role::SERVER, Address::of(&[10, 0, 2, 2]));
-        Ok(self.has_network().then_some(lease))
+        Ok(self.has_network())
     }
 
     fn survey_network(&self, _: &mut Log) -> Problem {
@@ -300,10 +299,11 @@ impl Machine for Recorded<'_> {
         Err(Errno::NOSYS)
     }
 
-    fn attach(&mut self, _: &Remote, _: &CommandLine, _: &mut Line) -> Result<Disk, Trouble> {
+    fn attach(&mut self, _: &Remote, _: &CommandLine, words: &mut Line) -> Result<(), Trouble> {
         // The record tells nothing of servers: what the root is on is taken as theirs.
         let root = self.record.disks.iter().find(|disk| disk.is_root);
-        Ok(Disk::called(root.map_or(&b"nbd0"[..], |disk| disk.name.as_bytes())))
+        *words = Line::of(&[root.map_or(&b"nbd0"[..], |disk| disk.name.as_bytes())]);
+        Ok(())
     }
 
     fn mount(&mut self, source: &CStr, kind: &CStr, _: MountFlags, _: &CStr) -> Result<(), Errno> {

@@ -3,6 +3,7 @@
 
 use super::wire::{Kind, Message, Sent, option};
 use crate::net::address::Address;
+use crate::net::ip::Method;
 use crate::net::lease::{Lease, prefix, role, text};
 use crate::text::split;
 
@@ -12,6 +13,9 @@ const PAUSE: u64 = 1000;
 
 /// The longest pause.
 const LONGEST_PAUSE: u64 = 4000;
+
+/// By how much a pause may be longer.
+const SPREAD: u64 = 256;
 
 /// How many requests for one offer are sent before all begins anew.
 const REQUESTS: u8 = 3;
@@ -33,40 +37,17 @@ const PARAMETERS: [u8; 10] = [
     option::TIME_SERVERS,
 ];
 
-/// Which answers are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// `any`: DHCP, and what an older server answers to it.
-    #[default]
-    Any,
-    /// DHCP alone.
-    Dhcp,
-    /// BOOTP alone.
-    Bootp,
-}
-
-/// What a client says of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Identity<'a> {
-    /// The host's name; empty if it has none.
-    pub host: &'a [u8],
-    /// `dhcpclass=`.
-    pub class: &'a [u8],
-    /// The client identifier: its type and value, as `ip=dhcp,TYPE,VALUE` gives them.
-    pub client: Option<(u8, &'a [u8])>,
-}
-
 /// What was sent and heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Messages sent.
-    pub sent: u16,
+    pub sent: u32,
     /// Offers and leases for this client.
-    pub offers: u16,
+    pub offers: u32,
     /// Refusals.
-    pub refusals: u16,
-    /// Packets on the servers' port that were no answer to this client, or malformed.
-    pub dropped: u16,
+    pub refusals: u32,
+    /// Packets from the servers' port, by whatever link, that were no answer to this client, or malformed.
+    pub dropped: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -78,7 +59,7 @@ struct Offer {
 /// An exchange on one link.
 pub struct Client {
     hardware: [u8; 6],
-    protocol: Protocol,
+    method: Method,
     id: u32,
     begun: u64,
     /// For how many seconds there was no address when the last discovery was sent. Its request says the same, so that
@@ -98,10 +79,10 @@ pub struct Client {
 
 impl Client {
     /// Begins now. `id` must be another one on each link and at each boot.
-    pub fn new(hardware: [u8; 6], protocol: Protocol, id: u32, now: u64) -> Client {
+    pub fn new(hardware: [u8; 6], method: Method, id: u32, now: u64) -> Client {
         Client {
             hardware,
-            protocol,
+            method,
             id,
             begun: now,
             seconds: 0,
@@ -119,9 +100,8 @@ impl Client {
         self.due
     }
 
-    /// The message that is due now, if one is.
-    #[inline(never)]
-    pub fn send(&mut self, identity: &Identity, now: u64) -> Option<Sent> {
+    /// The message that is due now, if one is. `given` is what the user says of this host, `class` the value of `dhcpclass=`.
+    pub fn send(&mut self, given: &Lease, class: &[u8], now: u64) -> Option<Sent> {
         if now < self.due {
             return None;
         }
@@ -132,15 +112,15 @@ impl Client {
         }
         self.attempts = self.attempts.saturating_add(1);
         // Clients that were switched on together must not go on in step (RFC 2131, 4.1).
-        let spread = u64::from(self.id.rotate_left(u32::from(self.counts.sent))) % (self.pause / 4);
+        let spread = u64::from(self.id.rotate_left(self.counts.sent)) % SPREAD;
         self.due = now + self.pause + spread;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.counts.sent = self.counts.sent.saturating_add(1);
+        self.counts.sent += 1;
         if self.offer.is_none() {
             self.seconds = (now.saturating_sub(self.begun) / 1000).min(u16::MAX.into()) as u16;
         }
         let mut message = Sent::new(self.id, self.seconds, &self.hardware);
-        if self.protocol != Protocol::Bootp {
+        if self.method != Method::Bootp {
             let kind = if self.offer.is_some() { Kind::Request } else { Kind::Discover };
             message.option(option::KIND, &[kind as u8]);
             message.option(option::LONGEST, &(super::wire::RECEIVED as u16).to_be_bytes());
@@ -149,19 +129,14 @@ impl Client {
             message.option(option::REQUESTED, address.as_bytes());
             message.option(option::SERVER, server.as_bytes());
         }
-        if let Some((kind, value)) = identity.client {
-            let mut client = crate::text::Text::<256>::of(&[&[kind]]);
-            client.push(value);
-            message.option(option::CLIENT_ID, client.as_bytes());
-        }
-        message.option(option::HOST_NAME, identity.host);
-        message.option(option::VENDOR_CLASS, identity.class);
+        message.option(option::CLIENT_ID, given.text(text::CLIENT));
+        message.option(option::HOST_NAME, given.host());
+        message.option(option::VENDOR_CLASS, class);
         message.option(option::PARAMETERS, &PARAMETERS);
         Some(message)
     }
 
     /// Takes a packet. Whether it grants a lease, which is then filled in.
-    #[inline(never)]
     pub fn take(&mut self, packet: &[u8], now: u64, lease: &mut Lease) -> bool {
         let is_ours = |message: &Message| message.id() == self.id && message.hardware() == self.hardware;
         let Some(message) = Message::parse(packet).filter(is_ours) else {
@@ -171,10 +146,10 @@ impl Client {
         let server = message.address(option::SERVER, 0);
         let address = message.yours();
         let is_usable = is_usable(address);
-        let kind = |kind: Kind| message.kind() == Some(kind as u8) && self.protocol != Protocol::Bootp;
+        let kind = |kind: Kind| message.kind() == Some(kind as u8) && self.method != Method::Bootp;
         match self.offer {
             None if kind(Kind::Offer) && is_usable && !server.is_none() => {
-                self.counts.offers = self.counts.offers.saturating_add(1);
+                self.counts.offers += 1;
                 if server != self.shunned {
                     self.offer = Some(Offer { address, server });
                     self.attempts = 0;
@@ -187,11 +162,11 @@ impl Client {
                 return true;
             }
             Some(offer) if kind(Kind::Nak) && server == offer.server => {
-                self.counts.refusals = self.counts.refusals.saturating_add(1);
+                self.counts.refusals += 1;
                 self.begin_anew(now);
             }
-            None if message.kind().is_none() && self.protocol != Protocol::Dhcp && is_usable => {
-                self.counts.offers = self.counts.offers.saturating_add(1);
+            None if message.kind().is_none() && self.method != Method::Dhcp && is_usable => {
+                self.counts.offers += 1;
                 fill(lease, &message);
                 return true;
             }
@@ -203,7 +178,7 @@ impl Client {
     }
 
     fn drop_packet(&mut self) {
-        self.counts.dropped = self.counts.dropped.saturating_add(1);
+        self.counts.dropped += 1;
     }
 
     /// Forgets the offer, and passes over its server when the next ones come.
@@ -234,7 +209,6 @@ static ADDRESSES: [(u8, u8, u8); 5] = [
 const TEXTS: [u8; 3] = [option::HOST_NAME, option::DOMAIN, option::ROOT_PATH];
 
 /// What a message grants.
-#[inline(never)]
 fn fill(lease: &mut Lease, message: &Message) {
     lease.prefix = prefix(message.address(option::MASK, 0).v4()).unwrap_or(0);
     // RFC 2132, 5.1: less than this no network has.

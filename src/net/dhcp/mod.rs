@@ -3,7 +3,7 @@
 pub mod client;
 pub mod wire;
 
-pub use client::{Client, Protocol};
+pub use client::Client;
 pub use wire::Message;
 
 #[cfg(test)]

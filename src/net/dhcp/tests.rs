@@ -1,8 +1,9 @@
 use std::net::Ipv4Addr;
 
-use super::client::{Client, Identity, Protocol};
+use super::client::Client;
 use super::wire::{Message, Sent, option};
 use crate::net::address::Address;
+use crate::net::ip::Method;
 use crate::net::lease::{Lease, role, text};
 
 const HARDWARE: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
@@ -65,8 +66,8 @@ fn packet(message: &[u8]) -> Vec<u8> {
     [&header[..], &[0, 67, 0, 68], &length(8), &[0, 0], message].concat()
 }
 
-fn client(protocol: Protocol) -> Client {
-    Client::new(HARDWARE, protocol, ID, 1000)
+fn client(method: Method) -> Client {
+    Client::new(HARDWARE, method, ID, 1000)
 }
 
 /// The lease that a packet grants, if it does.
@@ -77,7 +78,7 @@ fn take(client: &mut Client, packet: &[u8], now: u64) -> Option<Lease> {
 
 /// What the client sends now, as its kind, the server that it names, and its whole packet.
 fn sent(client: &mut Client, now: u64) -> Option<(u8, Vec<u8>, Vec<u8>)> {
-    let packet = client.send(&Identity::default(), now)?.finish().to_vec();
+    let packet = client.send(&Lease::default(), b"", now)?.finish().to_vec();
     Some((first(&packet, 53).first().copied().unwrap_or(0), first(&packet, 54), packet))
 }
 
@@ -100,7 +101,7 @@ const NAK: u8 = 6;
 
 #[test]
 fn an_exchange_of_four_messages() {
-    let mut client = client(Protocol::Dhcp);
+    let mut client = client(Method::Dhcp);
     let (kind, server, packet) = sent(&mut client, 1000).unwrap();
     assert_eq!((kind, server), (1, Vec::new()));
     assert_eq!(packet.len(), 328);
@@ -110,13 +111,13 @@ fn an_exchange_of_four_messages() {
     assert_eq!((kind, server), (3, vec![10, 0, 0, 1]));
     assert_eq!(first(&packet, 50), [10, 0, 0, 101]);
     let lease = take(&mut client, &Reply::new(ACK, 1).packet(), 1200).unwrap();
-    assert_eq!(lease.address(role::OWN), Address::of(&[10, 0, 0, 101]));
-    assert_eq!(lease.address(role::SERVER), Address::of(&[10, 0, 0, 1]));
+    assert_eq!(*lease.address(role::OWN), Address::of(&[10, 0, 0, 101]));
+    assert_eq!(*lease.address(role::SERVER), Address::of(&[10, 0, 0, 1]));
 }
 
 #[test]
 fn what_was_sent_is_sent_again_with_growing_pauses() {
-    let mut client = client(Protocol::Dhcp);
+    let mut client = client(Method::Dhcp);
     let mut times = Vec::new();
     for now in 1000..40_000 {
         if sent(&mut client, now).is_some() {
@@ -132,7 +133,7 @@ fn what_was_sent_is_sent_again_with_growing_pauses() {
 
 #[test]
 fn a_request_says_the_seconds_of_its_discovery() {
-    let mut client = client(Protocol::Any);
+    let mut client = client(Method::Any);
     let seconds = |packet: &[u8]| u16::from_be_bytes([packet[36], packet[37]]);
     let mut last = 0;
     for now in 1000..9000 {
@@ -148,7 +149,7 @@ fn a_request_says_the_seconds_of_its_discovery() {
 
 #[test]
 fn only_the_server_of_the_offer_grants_it() {
-    let mut client = client(Protocol::Any);
+    let mut client = client(Method::Any);
     sent(&mut client, 1000);
     // Before there was any offer nobody grants anything.
     assert!(take(&mut client, &Reply::new(ACK, 1).packet(), 1100).is_none());
@@ -171,7 +172,7 @@ fn only_the_server_of_the_offer_grants_it() {
 
 #[test]
 fn after_a_refusal_another_server_is_preferred_for_a_while() {
-    let mut client = client(Protocol::Dhcp);
+    let mut client = client(Method::Dhcp);
     sent(&mut client, 1000);
     take(&mut client, &Reply::new(OFFER, 1).packet(), 1100);
     sent(&mut client, 1100);
@@ -195,17 +196,17 @@ fn after_a_refusal_another_server_is_preferred_for_a_while() {
 #[test]
 fn a_server_of_bootp_is_heard_unless_dhcp_is_asked_for() {
     let reply = Reply { options: vec![1, 4, 255, 255, 0, 0], ..Reply::new(0, 1) }.packet();
-    for (protocol, granted) in [(Protocol::Any, true), (Protocol::Bootp, true), (Protocol::Dhcp, false)] {
-        let mut client = client(protocol);
+    for (method, granted) in [(Method::Any, true), (Method::Bootp, true), (Method::Dhcp, false)] {
+        let mut client = client(method);
         let (kind, ..) = sent(&mut client, 1000).unwrap();
-        assert_eq!(kind, u8::from(protocol != Protocol::Bootp));
+        assert_eq!(kind, u8::from(method != Method::Bootp));
         let lease = take(&mut client, &reply, 1100);
-        assert_eq!(lease.map(|lease| lease.prefix), granted.then_some(16), "{protocol:?}");
+        assert_eq!(lease.map(|lease| lease.prefix), granted.then_some(16), "{method:?}");
     }
 }
 
 fn granted(reply: Reply) -> Lease {
-    let mut client = client(Protocol::Dhcp);
+    let mut client = client(Method::Dhcp);
     sent(&mut client, 1000);
     take(&mut client, &Reply::new(OFFER, 1).packet(), 1000);
     sent(&mut client, 1000);
@@ -229,7 +230,7 @@ fn options_are_read_wherever_they_stand() {
     assert_eq!(lease.text(text::ROOT_PATH), b"/export/root");
     assert_eq!(lease.text(text::HOST), b"box");
     assert_eq!(lease.text(text::FILE), b"");
-    assert_eq!(lease.address(role::TIME_SERVER + 1), Address::of(&[10, 0, 0, 6]));
+    assert_eq!(*lease.address(role::TIME_SERVER + 1), Address::of(&[10, 0, 0, 6]));
     let mut reply = Reply::new(ACK, 1);
     reply.file = b"pxelinux.0".to_vec();
     assert_eq!(granted(reply).text(text::FILE), b"pxelinux.0");
@@ -252,7 +253,7 @@ fn classless_routes_replace_the_gateway() {
 fn what_nobody_says_follows_from_the_address() {
     let complete = |reply: Reply| {
         let mut lease = granted(reply);
-        lease.complete(&Lease::default());
+        lease.complete();
         (lease.prefix, lease.address(role::BROADCAST).v4())
     };
     assert_eq!(complete(Reply::new(ACK, 1)), (8, [10, 255, 255, 255]));
@@ -279,10 +280,10 @@ fn malformed_packets_are_dropped_and_counted() {
     {
         bad.push(changed(at, value));
     }
-    let mut client = client(Protocol::Any);
+    let mut client = client(Method::Any);
     for (count, packet) in bad.iter().enumerate() {
         assert!(take(&mut client, packet, 1000).is_none());
-        assert_eq!(usize::from(client.counts.dropped), count + 1, "{packet:?}");
+        assert_eq!(client.counts.dropped as usize, count + 1, "{packet:?}");
     }
     // Padding behind the datagram is the link's.
     let padded = [whole, vec![0; 20]].concat();
@@ -316,13 +317,13 @@ fn no_packet_makes_it_panic() {
         }
         message.truncate(message.len() - random(3) * random(10));
         let packet = packet(&message);
-        let mut client = client(Protocol::Any);
-        client.send(&Identity::default(), 1000);
+        let mut client = client(Method::Any);
+        client.send(&Lease::default(), b"", 1000);
         take(&mut client, &Reply::new(OFFER, 1).packet(), 1000);
-        client.send(&Identity::default(), 1000);
+        client.send(&Lease::default(), b"", 1000);
         if let Some(mut lease) = take(&mut client, &packet, 1000) {
             heard += 1;
-            lease.complete(&Lease::default());
+            lease.complete();
             lease.each_route(&mut |_, prefix, _| assert!(prefix <= 32));
         }
     }

@@ -26,7 +26,6 @@ mod field {
     pub const HARDWARE_TYPE: usize = 1;
     pub const HARDWARE_LENGTH: usize = 2;
     pub const ID: Range<usize> = 4..8;
-    pub const SECONDS: Range<usize> = 8..10;
     pub const YOURS: Range<usize> = 16..20;
     pub const SERVER: Range<usize> = 20..24;
     pub const HARDWARE: Range<usize> = 28..34;
@@ -97,7 +96,6 @@ impl<'a> Message<'a> {
     ///
     /// The UDP checksum is left out, as the kernel leaves it out (net/ipv4/ipconfig.c): in packets between guests of one
     /// machine it is often not filled in.
-    #[inline(never)]
     pub fn parse(packet: &'a [u8]) -> Option<Message<'a>> {
         let (head, options) = datagram(packet)?.split_first_chunk::<{ field::OPTIONS }>()?;
         let message = Message { head, options };
@@ -140,7 +138,6 @@ impl<'a> Message<'a> {
     }
 
     /// The first occurrence of an option; empty if there is none.
-    #[inline(never)]
     pub fn first(&self, number: u8) -> &'a [u8] {
         let mut found: Option<&[u8]> = None;
         self.visit(&mut |other, value| {
@@ -152,7 +149,6 @@ impl<'a> Message<'a> {
     }
 
     /// The address that an option holds, or the `index`th of several.
-    #[inline(never)]
     pub fn address(&self, number: u8, index: usize) -> Address {
         let bytes = self.first(number).get(index * 4..).and_then(|rest| rest.get(..4));
         Address::of(bytes.unwrap_or_default())
@@ -170,7 +166,6 @@ impl<'a> Message<'a> {
     }
 
     /// The same; whether all areas are well-formed.
-    #[inline(never)]
     fn visit_all(&self, visit: &mut dyn FnMut(u8, &'a [u8])) -> bool {
         let overload = self.overload();
         let mut is_sound = options(self.options, visit);
@@ -196,7 +191,6 @@ impl<'a> Message<'a> {
 }
 
 /// Calls `visit` with the options of an area. Whether none reaches beyond it; the end need not be marked.
-#[inline(never)]
 fn options<'a>(mut area: &'a [u8], visit: &mut dyn FnMut(u8, &'a [u8])) -> bool {
     while let Some((&number, rest)) = area.split_first() {
         area = rest;
@@ -251,6 +245,10 @@ fn checksum(header: &[u8]) -> u16 {
     !(sum as u16)
 }
 
+/// The headers, but for lengths and checksum: of IPv4 version and length, time to live, UDP, from nobody to all; then the ports,
+/// and no checksum of UDP.
+const HEADER: &[u8; HEADERS] = b"\x45\0\0\0\0\0\0\0\x40\x11\0\0\0\0\0\0\xff\xff\xff\xff\0\x44\0\x43\0\0\0\0";
+
 /// A client's message, as an IPv4 packet to all.
 pub struct Sent(Vec<u8, SENT>);
 
@@ -259,24 +257,20 @@ impl Sent {
     const SHORTEST: usize = HEADERS + 300;
 
     /// A message without options.
-    #[inline(never)]
     pub fn new(id: u32, seconds: u16, hardware: &[u8; 6]) -> Sent {
-        let mut message = [0; field::OPTIONS];
-        message[field::OPERATION] = REQUEST;
-        message[field::HARDWARE_TYPE] = ETHERNET;
-        message[field::HARDWARE_LENGTH] = 6;
-        message[field::ID].copy_from_slice(&id.to_be_bytes());
-        message[field::SECONDS].copy_from_slice(&seconds.to_be_bytes());
-        message[field::HARDWARE].copy_from_slice(hardware);
-        message[field::COOKIE].copy_from_slice(&COOKIE);
         let mut sent = Sent(Vec::new());
-        sent.push(&[0; HEADERS]);
-        sent.push(&message);
+        sent.fill(HEADERS);
+        sent.push(&[REQUEST, ETHERNET, 6, 0]);
+        sent.push(&id.to_be_bytes());
+        sent.push(&seconds.to_be_bytes());
+        sent.fill(HEADERS + field::HARDWARE.start);
+        sent.push(hardware);
+        sent.fill(HEADERS + field::COOKIE.start);
+        sent.push(&COOKIE);
         sent
     }
 
     /// Adds an option, if it fits and holds anything.
-    #[inline(never)]
     pub fn option(&mut self, number: u8, value: &[u8]) {
         // The end takes a byte.
         let fits = self.0.len() + value.len() + 3 <= SENT && value.len() <= 255;
@@ -287,49 +281,23 @@ impl Sent {
     }
 
     /// Ends it; the packet.
-    #[inline(never)]
     pub fn finish(&mut self) -> &[u8] {
         self.push(&[option::END]);
-        let _ = self.0.resize(self.0.len().max(Self::SHORTEST), 0);
+        self.fill(Self::SHORTEST);
         let length = self.0.len() as u16;
         if let Some((header, _)) = self.0.split_first_chunk_mut::<HEADERS>() {
-            let [high, low] = length.to_be_bytes();
-            let [udp_high, udp_low] = (length - 20).to_be_bytes();
-            // Version and length of the header, length, time to live, UDP, from nobody to all; then UDP without a checksum.
-            *header = [
-                0x45,
-                0,
-                high,
-                low,
-                0,
-                0,
-                0,
-                0,
-                64,
-                17,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                255,
-                255,
-                255,
-                255,
-                0,
-                CLIENT_PORT as u8,
-                0,
-                SERVER_PORT as u8,
-                udp_high,
-                udp_low,
-                0,
-                0,
-            ];
+            *header = *HEADER;
+            header[2..4].copy_from_slice(&length.to_be_bytes());
+            header[24..26].copy_from_slice(&(length - 20).to_be_bytes());
             let sum = checksum(&header[..20]).to_be_bytes();
             header[10..12].copy_from_slice(&sum);
         }
         &self.0
+    }
+
+    /// Adds zeros, up to this length.
+    fn fill(&mut self, length: usize) {
+        while self.0.len() < length && self.0.push(0).is_ok() {}
     }
 
     fn push(&mut self, bytes: &[u8]) {

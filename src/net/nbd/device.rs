@@ -1,12 +1,12 @@
 //! The kernel's side of NBD: disks over generic netlink (include/uapi/linux/nbd-netlink.h, drivers/block/nbd.c).
 
-use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::{self, Errno};
 use rustix::net::netlink::GENERIC;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::wire::Export;
-use crate::net::netlink::{Request, attribute, exchange};
+use crate::net::netlink::{Request, attribute, exchange, pair};
 
 /// After how many seconds the kernel gives up.
 pub struct Limits {
@@ -54,48 +54,44 @@ pub struct Devices {
 
 impl Devices {
     /// Opens it; the module must be there.
-    #[inline(never)]
     pub fn open() -> io::Result<Devices> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(GENERIC))?;
         let mut devices = Devices { socket, family: kind::CONTROL };
         let mut request = devices.request(kind::GET_FAMILY, 0);
         request.attribute(kind::FAMILY_NAME, b"nbd\0");
-        let [low, high, ..] = devices.ask(request, kind::FAMILY_ID)?;
+        let [low, high, ..] = devices.ask(&mut request, kind::FAMILY_ID)?;
         devices.family = u16::from_ne_bytes([low, high]);
         Ok(devices)
     }
 
     /// Makes a connection a disk, the first that is free: its number.
-    #[inline(never)]
     pub fn attach(&self, socket: BorrowedFd, export: &Export, block: u64) -> io::Result<u32> {
         let mut request = self.request(kind::CONNECT, 0);
         let numbers = [(kind::SIZE, export.size), (kind::BLOCK, block), (kind::SERVER_FLAGS, export.flags.into())];
         numbers.iter().for_each(|(kind, number)| request.attribute(*kind, &number.to_ne_bytes()));
         add(&mut request, &Limits::WHILE_BOOTING, Some(socket));
-        self.ask(request, kind::INDEX).map(u32::from_ne_bytes)
+        self.ask(&mut request, kind::INDEX).map(u32::from_ne_bytes)
     }
 
     /// Changes the limits of a disk, and gives it another connection if it has lost its own.
-    #[inline(never)]
     pub fn reconfigure(&self, index: u32, limits: &Limits, socket: Option<BorrowedFd>) -> io::Result<()> {
         let mut request = self.request(kind::RECONFIGURE, Request::ACK);
         request.attribute(kind::INDEX, &index.to_ne_bytes());
         add(&mut request, limits, socket);
-        exchange(&self.socket, request, &mut [0; ANSWER]).map(drop)
+        exchange(self.socket.as_fd(), &mut request, &mut [0; ANSWER]).map(drop)
     }
 
     fn request(&self, command: u8, flags: u16) -> Request {
-        Request::new(self.family, flags, &[command, 1, 0, 0])
+        Request::new(self.family, flags, &[u32::from_ne_bytes([command, 1, 0, 0])])
     }
 
     /// The number that the kernel answers.
-    #[inline(never)]
-    fn ask(&self, request: Request, number: u16) -> io::Result<[u8; 4]> {
+    fn ask(&self, request: &mut Request, number: u16) -> io::Result<[u8; 4]> {
         // Behind the head of generic netlink. An attribute is padded to a multiple of four bytes.
         const HEAD: usize = 4;
         let mut answer = [0; ANSWER];
-        let answer = exchange(&self.socket, request, &mut answer)?;
+        let answer = exchange(self.socket.as_fd(), request, &mut answer)?;
         let value = attribute(answer.get(HEAD..).unwrap_or_default(), number);
         let mut bytes = [0; 4];
         for (to, from) in bytes.iter_mut().zip(value.ok_or(Errno::PROTO)?) {
@@ -108,17 +104,13 @@ impl Devices {
 /// Room for as much of an answer as is read.
 const ANSWER: usize = 128;
 
-#[inline(never)]
 fn add(request: &mut Request, limits: &Limits, socket: Option<BorrowedFd>) {
     request.attribute(kind::TIMEOUT, &limits.request.to_ne_bytes());
     request.attribute(kind::DEAD_TIMEOUT, &limits.dead.to_ne_bytes());
     if let Some(socket) = socket {
         // An attribute in an attribute in an attribute; the lengths include their own.
-        let heads = [(16, kind::SOCKETS), (12, kind::SOCKET), (8, kind::SOCKET_FD)];
-        for (length, kind) in heads {
-            request.push(&u16::to_ne_bytes(length));
-            request.push(&kind.to_ne_bytes());
-        }
-        request.push(&socket.as_raw_fd().to_ne_bytes());
+        let heads = [pair(16, kind::SOCKETS), pair(12, kind::SOCKET), pair(8, kind::SOCKET_FD)];
+        request.push(&heads);
+        request.push(&[socket.as_raw_fd() as u32]);
     }
 }

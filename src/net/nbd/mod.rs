@@ -15,7 +15,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use self::device::{Devices, Limits};
@@ -50,7 +50,6 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     /// Connects, and asks for the export.
-    #[inline(never)]
     fn connect(&self, words: &mut Line) -> Result<(OwnedFd, Export), Trouble> {
         let socket = connect(&self.server, self.port, ANSWER)?;
         let _ = set_tcp_nodelay(&socket, true);
@@ -59,10 +58,9 @@ impl Source<'_> {
         Ok((socket, export))
     }
 
-    /// Makes the export a disk: who watches its connection, and the disk's number. What the server says of a refusal goes
+    /// Makes the export a disk; who watches its connection. What the server says of a refusal goes
     /// into `words`.
-    #[inline(never)]
-    pub fn attach(&self, words: &mut Line) -> Result<(Watch, u32), Trouble> {
+    pub fn attach(&self, words: &mut Line) -> Result<Watch, Trouble> {
         let (socket, export) = self.connect(words)?;
         let refused = |errno| Trouble::Lasting(Problem::NbdDevice, Some(errno));
         let devices = Devices::open().map_err(refused)?;
@@ -80,7 +78,7 @@ impl Source<'_> {
             // Without a watch a connection that is lost stays lost.
             process => process.ok().flatten(),
         };
-        Ok((Watch { process, devices, index, limits }, index))
+        Ok(Watch { process, devices, index, limits })
     }
 
     /// The size of blocks: the user's, or else the usual one, unless the server takes none so small.
@@ -117,13 +115,14 @@ impl Source<'_> {
     }
 
     /// Leaves a line of nbdtab(5), from which nbd-client can connect again.
-    #[inline(never)]
     fn leave(&self, index: u32) {
         let _ = fs::mkdir(c"/run/modstrap", Mode::from_raw_mode(0o755));
         // The form has no place for an empty name.
         let mut line = Line::of(&[if self.name.is_empty() { b"# nbd" } else { b"nbd" }]);
         line.push_number(index.into());
-        [b" ", self.server.text().as_bytes(), b" ", self.name, b" port="].iter().for_each(|part| line.push(part));
+        line.push(b" ");
+        self.server.push_to(&mut line);
+        [b" ", self.name, b" port="].iter().for_each(|part| line.push(part));
         line.push_number(self.port.into());
         [if self.options.is_empty() { &b""[..] } else { b"," }, self.options, b"\n"]
             .iter()
@@ -139,13 +138,14 @@ impl Source<'_> {
 pub struct Watch {
     process: Option<Pid>,
     devices: Devices,
-    index: u32,
+    /// The disk's number.
+    pub index: u32,
     limits: Limits,
 }
 
 impl Watch {
     /// Ends the watch: from now on the connection is the system's, and the limits are those of a running system.
-    pub fn end(self) {
+    pub fn end(&self) {
         if let Some(process) = self.process {
             let _ = kill_process(process, Signal::KILL);
             let _ = waitpid(Some(process), WaitOptions::empty());
@@ -179,7 +179,7 @@ impl Stream for Timed<'_> {
     fn receive(&mut self, mut buffer: &mut [u8]) -> Result<(), Errno> {
         while !buffer.is_empty() {
             self.wait(PollFlags::IN)?;
-            match recv(self.socket, &mut *buffer, RecvFlags::empty())?.0 {
+            match io::read(self.socket, &mut *buffer)? {
                 0 => return Err(Errno::CONNRESET),
                 length => buffer = buffer.get_mut(length..).unwrap_or_default(),
             }

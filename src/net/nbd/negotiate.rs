@@ -21,7 +21,6 @@ pub trait Stream {
 const REPLIES: usize = 16;
 
 /// Asks a server for an export. What the server says of a refusal goes into `words`.
-#[inline(never)]
 pub fn negotiate(stream: &mut dyn Stream, name: &[u8], words: &mut Line) -> Result<Export, Trouble> {
     let mut export = Export::default();
     let mut head = [0; Greeting::SIZE];

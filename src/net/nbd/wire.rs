@@ -68,15 +68,13 @@ impl Greeting {
 
 /// The message that asks for an export; by [`GO`] for the sizes of its blocks, too. It is cut off where the name is far
 /// too long.
-#[inline(never)]
 pub fn message(option: u8, name: &[u8]) -> Line {
     // One piece of information is asked for, that of number 3.
     const BLOCK_SIZES: &[u8] = &[0, 1, 0, 3];
     let length = |more: usize| ((name.len() + more) as u32).to_be_bytes();
-    match option {
-        GO => Line::of(&[OPTION, &[0, 0, 0, GO], &length(8), &length(0), name, BLOCK_SIZES]),
-        option => Line::of(&[OPTION, &[0, 0, 0, option], &length(0), name]),
-    }
+    let whole = length(4 + BLOCK_SIZES.len());
+    let (whole, asked): (&[u8], _) = if option == GO { (&whole, BLOCK_SIZES) } else { (b"", &b""[..]) };
+    Line::of(&[OPTION, &[0, 0, 0, option], whole, &length(0), name, asked])
 }
 
 /// The head of a reply to [`GO`].
@@ -143,7 +141,6 @@ impl Export {
 }
 
 /// The number that bytes, at most eight, stand for.
-#[inline(never)]
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
