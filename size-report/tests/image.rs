@@ -130,11 +130,12 @@ fn damaged_and_cut_off_images_are_refused() {
         assert!(message.contains("is not an image of modstrap"), "{message}");
         message
     };
-    for end in (0..image.len()).step_by(image.len() / 20) {
+    // Behind the last name are zeros that nobody misses.
+    let trailer = image.windows(8).position(|window| window == b"TRAILER!").unwrap();
+    for end in (0..trailer).step_by(trailer / 20) {
         refused(&image[..end]);
     }
-    let table = image.windows(8).position(|window| window == b"TRAILER!").unwrap();
-    assert!(refused(&image[..table]).contains("archive"));
+    assert!(refused(&image[..trailer]).contains("archive"));
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0];
     assert!(refused(&gzip).contains("no sound cpio archive (newc) at byte 0"));
     assert!(refused(&[&image[..], &gzip].concat()).contains("no sound cpio archive"));
