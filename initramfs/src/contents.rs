@@ -54,9 +54,8 @@ impl<'a> Contents<'a> {
         Table::open(self.table).map_err(|damage| anyhow!("its table: {}", describe(damage)))
     }
 
-    /// The modules, in the table's order.
-    pub fn modules(&self) -> Result<Vec<Packed<'a>>> {
-        let table = self.table()?;
+    /// The modules of its table, in that order.
+    pub fn modules(&self, table: &Table) -> Result<Vec<Packed<'a>>> {
         let packed = |id| {
             let module = table.module(id);
             let name = String::from_utf8_lossy(table.name(id).as_bytes()).into_owned();

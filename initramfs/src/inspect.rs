@@ -43,8 +43,19 @@ pub struct Module {
     pub class: &'static str,
     /// Its size in bytes.
     pub raw: u64,
-    /// Its size in the image in bytes.
+    /// Its size in the image in bytes, without the blob's header.
     pub packed: u64,
+}
+
+impl From<&Packed<'_>> for Module {
+    fn from(Packed { name, class, blob }: &Packed) -> Module {
+        Module {
+            name: name.clone(),
+            class: class.name(),
+            raw: blob.raw_length() as u64,
+            packed: blob.packed_length() as u64,
+        }
+    }
 }
 
 /// Another file in an image.
@@ -66,12 +77,6 @@ impl Inspection {
     fn parse(image: &[u8]) -> Result<Inspection> {
         let contents = Contents::of(image)?;
         let table = contents.table()?;
-        let modules = contents.modules()?.into_iter().map(|Packed { name, class, blob }| Module {
-            name,
-            class: class.name(),
-            raw: blob.raw_length() as u64,
-            packed: blob.packed_length() as u64,
-        });
         let early = || contents.early.iter().flatten().filter(|entry| entry.is_file());
         let others = contents.others.iter().filter(|entry| entry.is_file());
         let files = early()
@@ -81,7 +86,7 @@ impl Inspection {
             release: text(table.release()),
             build_id: table.build_id().iter().map(|byte| format!("{byte:02x}")).collect(),
             cmdline: text(table.cmdline()),
-            modules: modules.collect(),
+            modules: contents.modules(&table)?.iter().map(Module::from).collect(),
             table_bytes: contents.table.len() as u64,
             blobs_bytes: contents.blobs.len() as u64,
             loader_bytes: contents.loader.len() as u64,

@@ -91,9 +91,14 @@ fn kinds(raw: &BTreeMap<&str, u64>, parts: &BTreeMap<&str, u64>) -> Kinds {
     kinds
 }
 
+/// How many bytes DEFLATE unpacks to: the filter's streams, or the module itself.
+pub fn inflated_length(blob: &Blob) -> usize {
+    if blob.streams_length() > 0 { blob.streams_length() } else { blob.raw_length() }
+}
+
 /// What DEFLATE unpacks to, if the blob is deflated, and the parts that each byte of it costs.
 fn charges(blob: &Blob) -> Result<(Vec<u8>, Vec<u64>)> {
-    let length = if blob.streams_length() > 0 { blob.streams_length() } else { blob.raw_length() };
+    let length = inflated_length(blob);
     let packed = &blob.padded()[..blob.packed_length()];
     if packed.len() == length {
         return Ok((packed.to_vec(), vec![BYTE; length]));

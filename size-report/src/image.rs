@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use modstrap_initramfs::contents::{Contents, Packed};
+use modstrap_initramfs::inspect;
 use serde::Serialize;
 
 use crate::Bytes;
@@ -55,15 +56,10 @@ pub struct Image {
 /// A module of an image.
 #[derive(Debug, Serialize)]
 pub struct Module {
-    /// Its name.
-    pub name: String,
-    /// What it is to a boot.
-    pub class: &'static str,
-    /// Its bytes as the kernel gets it.
-    pub raw: u64,
-    /// Its bytes in the image, without the blob's header.
-    pub packed: u64,
-    /// What its sections take of both, by kind.
+    /// What `modstrap inspect` tells of it.
+    #[serde(flatten)]
+    pub whole: inspect::Module,
+    /// What its sections take of its bytes, raw and packed, by kind.
     pub kinds: Kinds,
 }
 
@@ -94,7 +90,7 @@ impl Image {
 
     fn parse(path: &Path, data: &[u8]) -> Result<Image> {
         let contents = Contents::of(data)?;
-        let packed = contents.modules()?;
+        let packed = contents.modules(&contents.table()?)?;
         let mut modules = packed.iter().map(Module::of).collect::<Result<Vec<Module>>>()?;
         let stages = Stages::of(&packed, contents.blobs.len());
         let mut kinds = Kinds::from([(FRAMES.to_owned(), Cost { raw: 0, packed: stages.framed - stages.deflated })]);
@@ -102,7 +98,7 @@ impl Image {
             let sum = kinds.entry(kind.clone()).or_default();
             *sum = [*sum, *cost].into_iter().sum();
         }
-        modules.sort_by_key(|module| std::cmp::Reverse(module.packed));
+        modules.sort_by_key(|module| std::cmp::Reverse(module.whole.packed));
         Ok(Image {
             path: path.to_owned(),
             bytes: data.len() as u64,
@@ -129,14 +125,8 @@ fn parts(contents: &Contents, length: usize) -> Bytes {
 
 impl Module {
     fn of(packed: &Packed) -> Result<Module> {
-        let Packed { name, class, blob } = packed;
-        Ok(Module {
-            name: name.clone(),
-            class: class.name(),
-            raw: blob.raw_length() as u64,
-            packed: blob.packed_length() as u64,
-            kinds: cost::of(blob).with_context(|| format!("its module {name}"))?,
-        })
+        let kinds = cost::of(&packed.blob).with_context(|| format!("its module {}", packed.name))?;
+        Ok(Module { whole: packed.into(), kinds })
     }
 }
 
@@ -144,12 +134,11 @@ impl Stages {
     fn of(modules: &[Packed], framed: usize) -> Stages {
         let mut stages = Stages { framed: framed as u64, ..Stages::default() };
         for Packed { blob, .. } in modules {
-            let is_filtered = blob.streams_length() > 0;
-            let filtered = if is_filtered { blob.streams_length() } else { blob.raw_length() };
+            let filtered = cost::inflated_length(blob);
             stages.raw += blob.raw_length() as u64;
             stages.filtered += filtered as u64;
             stages.deflated += blob.packed_length() as u64;
-            stages.modules_filtered += u64::from(is_filtered);
+            stages.modules_filtered += u64::from(blob.streams_length() > 0);
             stages.modules_deflated += u64::from(blob.packed_length() < filtered);
         }
         stages

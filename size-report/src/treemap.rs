@@ -79,7 +79,7 @@ impl From<&Image> for Tile {
     fn from(image: &Image) -> Tile {
         let of_module = |module: &image::Module| {
             let kinds = module.kinds.iter().map(|(kind, cost)| Tile::leaf(kind, cost.packed));
-            Tile::group(&module.name, kinds)
+            Tile::group(&module.whole.name, kinds)
         };
         let frames = Tile::leaf(image::FRAMES, image.stages.framed - image.stages.deflated);
         let blobs = Tile::group(image::BLOBS, image.modules.iter().map(of_module).chain([frames]));

@@ -127,10 +127,7 @@ pub fn plan(image: &Path, given: &Given, words: &str) -> Result<Plan> {
     let damaged = || format!("{}: not a sound image", image.display());
     let contents = Contents::of(&bytes).with_context(damaged)?;
     let table = contents.table().with_context(damaged)?;
-    for id in table.modules() {
-        let name = text(table.name(id).as_bytes());
-        contents.blob(table.module(id).blob).with_context(|| format!("its module {name}")).with_context(damaged)?;
-    }
+    contents.modules(&table).with_context(damaged)?;
     // The last of several equal words counts: the machine's own come behind the image's.
     let mut words = format!("{} {words}", text(table.cmdline()));
     let boot = match given {

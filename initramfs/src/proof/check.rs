@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{Case, Proof, subjects};
 use crate::cache::Cache;
-use crate::contents::Contents;
+use crate::contents::{Contents, Packed};
 use crate::kernel::Kernel;
 use crate::kernel::exports::Exports;
 use crate::module::Module;
@@ -100,15 +100,14 @@ impl Question {
 
 /// The modules of an image, in the table's order.
 fn unpack(contents: &Contents, table: &Table, progress: &ProgressBar) -> Result<Vec<Module>> {
-    let records: Vec<(String, u64)> =
-        table.modules().map(|id| (text(table.name(id).as_bytes()), table.module(id).blob)).collect();
-    progress.set_length(records.len() as u64);
-    let unpack = |(name, blob): &(String, u64)| {
-        let module = contents.blob(*blob).and_then(|blob| Module::parse(Path::new(name), &pack::unpack(&blob)?));
+    let modules = contents.modules(table)?;
+    progress.set_length(modules.len() as u64);
+    let unpack = |Packed { name, blob, .. }: &Packed| {
+        let module = pack::unpack(blob).and_then(|content| Module::parse(Path::new(name), &content));
         progress.inc(1);
         module.with_context(|| format!("its module {name}"))
     };
-    records.par_iter().map(unpack).collect()
+    modules.par_iter().map(unpack).collect()
 }
 
 fn text(bytes: &[u8]) -> String {

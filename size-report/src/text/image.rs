@@ -58,7 +58,7 @@ fn kinds(image: &Image) -> String {
 
 fn largest_modules(image: &Image, count: usize) -> String {
     let shown = image.modules.iter().take(count);
-    let rows = shown.map(|Module { name, raw, packed, .. }| (name.as_str(), Cost { raw: *raw, packed: *packed }));
+    let rows = shown.map(|Module { whole, .. }| (&*whole.name, Cost { raw: whole.raw, packed: whole.packed }));
     let heading = format!("largest modules, {} of {}", count.min(image.modules.len()), image.modules.len());
     table(&heading, rows, image.stages.framed)
 }
