@@ -32,11 +32,9 @@ fn read(pnp: &[u8], lease: &mut Lease) {
 /// Whether a router's advertisement gave a link an address that is ready for use; fills it in.
 pub fn advertised(index: u32, lease: &mut Lease) -> bool {
     let mut addresses = [0; FILE];
-    let (own, prefix) =
-        match split(file::read(c"/proc/net/if_inet6", &mut addresses), b'\n').find_map(|line| usable(line, index)) {
-            Some(found) => found,
-            None => return false,
-        };
+    let addresses = file::read(c"/proc/net/if_inet6", &mut addresses);
+    let found = split(addresses, b'\n').find_map(|line| usable(line, index));
+    let Some((own, prefix)) = found else { return false };
     lease.set(role::OWN, own);
     if lease.prefix == 0 {
         lease.prefix = prefix;

@@ -21,6 +21,10 @@ pub const MOUNT_POINT: &CStr = c"/root";
 /// What a mount of 9p by virtio needs: as much in one message as the kernel's transport carries, and files mapped.
 pub const NINE_P: &CStr = c"trans=virtio,version=9p2000.L,msize=512000,cache=mmap";
 
+/// What it needs by any transport: all behind the first.
+#[cfg(feature = "network")]
+pub const NINE_P_ANYWHERE: &[u8] = NINE_P.to_bytes().split_at(b"trans=virtio,".len()).1;
+
 /// The options of a mount that the file system sees; the kernel takes up to a page.
 pub type Options = Line;
 

@@ -1,7 +1,7 @@
 //! A root on a server of 9p over TCP: its address is the root's tag, and the options of the mount say `trans=tcp`, as the
 //! kernel has it (Documentation/filesystems/9p.rst).
 
-use super::mount::{self, NINE_P};
+use super::mount::{self, NINE_P_ANYWHERE};
 use super::remote;
 use super::server::Server;
 use crate::cmdline::CommandLine;
@@ -33,9 +33,7 @@ pub fn mount(
     server.wait(cmdline, modules, log, &mut |machine| {
         machine.ask(&server.address, server.port, HELLO, &mut [0; HELLO.len()]).map(drop)
     })?;
-    // What a share of the host needs is good here too, but for the transport, which stands first.
-    const NEEDED: &[u8] = NINE_P.to_bytes().split_at(b"trans=virtio,".len()).1;
-    let (flags, options) = mount::options(cmdline, NEEDED, cmdline.root_flags);
+    let (flags, options) = mount::options(cmdline, NINE_P_ANYWHERE, cmdline.root_flags);
     let mut source = Line::new();
     server.address.push_to(&mut source);
     mount::with_options(&Path::of(&[source.as_bytes()]), b"9p", flags, &options, modules, log)
