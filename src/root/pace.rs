@@ -11,7 +11,10 @@ use crate::table::Step;
 /// Where a search stands.
 pub struct Pace {
     stage: Stage,
+    /// When all that was loaded has had its time.
     settled: u64,
+    /// When drivers were looked for last.
+    looked: u64,
     patience: Patience,
     wait: Option<Wait>,
 }
@@ -19,13 +22,14 @@ pub struct Pace {
 impl Pace {
     /// Begins with the first stage.
     pub fn begin(first: Stage, patience: Patience) -> Pace {
-        Pace { stage: first, settled: 0, patience, wait: None }
+        Pace { stage: first, settled: 0, looked: 0, patience, wait: None }
     }
 
     /// Loads the drivers of the next step that has any, if they may be loaded by now: they may bring devices at once, or by
     /// and by. All of the step, so that it is no matter of time which are loaded. Whether there was any.
     pub fn load_drivers(&mut self, modules: &mut Modules<impl Machine>, log: &mut Log) -> bool {
         let (last, now) = (self.stage.last(), modules.machine().now());
+        self.looked = now;
         let (mut was_any, mut is_more) = (false, true);
         while is_more && let Some(others) = load_next_driver(&last, |step| self.reaches(step, now), modules, log) {
             self.settled = modules.machine().now() + self.stage.settling();
@@ -45,19 +49,19 @@ impl Pace {
 
     /// How many milliseconds to wait for the next event, when no driver may be loaded; none when patience has run out.
     /// When all that was loaded has had its time all disks count, whatever the root is called; after that the root must
-    /// come by itself, or by somebody's hand.
+    /// come by itself, or by somebody's hand. It is the last look at the drivers that tells: what settled since may let
+    /// another step begin.
     pub fn next(&mut self, now: u64, root: &[u8], log: &mut Log) -> Option<u64> {
         if let Some(wait) = &mut self.wait {
             return wait.next(now, root, log);
         }
-        let left = self.settled.saturating_sub(now);
-        if left == 0 {
+        if self.settled <= self.looked {
             match self.stage.for_all_disks() {
                 Some(next) => self.stage = next,
                 None => self.wait = Some(Wait { begun: now, patience: self.patience, notice: 0 }),
             }
         }
-        Some(left)
+        Some(self.settled.saturating_sub(now))
     }
 }
 
@@ -100,5 +104,27 @@ impl Wait {
             line.push(b" s)");
         }
         log.say(Level::Error, &[line.as_bytes()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Reach;
+    use crate::root::RootSpec;
+
+    #[test]
+    fn what_settles_after_a_look_at_the_drivers_is_looked_at_again() {
+        let spec = RootSpec::parse(b"LABEL=root", None).expect("a label");
+        let mut pace = Pace::begin(Stage::first(&spec, Reach::Machine, false), Patience::For(1000));
+        let mut log = Log::begin();
+        // The machine was so slow that the time came between the look and the question.
+        (pace.settled, pace.looked) = (20, 15);
+        assert_eq!(pace.next(19, b"", &mut log), Some(1));
+        assert_eq!(pace.next(25, b"", &mut log), Some(0));
+        assert!(pace.wait.is_none(), "the drivers of the next step come before the wait for what has none");
+        pace.looked = 26;
+        assert_eq!(pace.next(27, b"", &mut log), Some(0));
+        assert!(pace.wait.is_some(), "there was no driver left");
     }
 }
