@@ -103,12 +103,11 @@ impl Bench {
     pub fn new(kernel: Kernel, compress: Compress, boots: u32, with_memory: bool) -> Result<Bench> {
         let work = tempfile::Builder::new().prefix("modstrap-bench-").tempdir()?;
         let tree = work.path().join("tree");
-        for directory in ["sbin", "dev", "proc", "sys", "run"] {
+        for directory in ["sbin", "dev", "etc", "proc", "sys", "run"] {
             std::fs::create_dir_all(tree.join(directory))?;
         }
         image::write_program(&tree.join("sbin/init"), FLOOR)?;
         // systemd in an initramfs leaves for nothing that is without (src/basic/os-util.c, `path_is_os_tree`).
-        std::fs::create_dir(tree.join("etc"))?;
         std::fs::write(tree.join("etc/os-release"), "ID=bench\n")?;
         let disk = work.path().join("disk.img");
         Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(&disk)?;
