@@ -54,9 +54,7 @@ impl Finished {
 
     /// The last lines of the console, and what the processes beside QEMU said.
     pub fn tail(&self) -> String {
-        let lines: Vec<&str> = self.console.lines().collect();
-        let last = &lines[lines.len().saturating_sub(QUOTED_LINES)..];
-        last.iter().copied().chain(self.servers.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
+        tail(&self.console, &self.servers)
     }
 
     /// The kernel's release, from its first line on the console.
@@ -64,4 +62,11 @@ impl Finished {
         let (_, rest) = self.console.split_once("Linux version ")?;
         rest.split_whitespace().next()
     }
+}
+
+/// The last lines of a console, and what the processes beside QEMU said.
+pub(crate) fn tail(console: &str, servers: &[String]) -> String {
+    let lines: Vec<&str> = console.lines().collect();
+    let last = &lines[lines.len().saturating_sub(QUOTED_LINES)..];
+    last.iter().copied().chain(servers.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
 }

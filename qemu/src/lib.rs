@@ -48,7 +48,7 @@ pub mod share;
 pub mod tool;
 pub mod tree;
 
-pub use boot::{Background, Boot};
+pub use boot::{ACCELERATOR, Background, Boot};
 pub use disk::{FileSystem, Recipe, Table};
 pub use drive::{Bus, Drive};
 pub use finished::Finished;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::boot::Boot;
 use crate::drive::Device;
-use crate::finished::Finished;
+use crate::finished::{Finished, tail};
 use crate::guest::{Guest, Heard};
 use crate::outcome::{Milestones, Outcome, Watcher};
 use crate::plan::Plan;
@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
             modules: self.watcher.modules(),
             summary: self.watcher.summary.clone(),
             console: self.watcher.console().to_owned(),
-            servers: self.servers.iter().filter_map(server::Running::report).collect(),
+            servers: self.reports(),
             command_line: self.plan.command_line,
         })
     }
@@ -173,10 +173,14 @@ impl<'a> Run<'a> {
     fn ended_silently(&mut self) -> Result<Outcome> {
         let (status, complaints) = self.guest.wait()?;
         if !status.success() {
-            let said: Vec<_> = self.servers.iter().filter_map(server::Running::report).collect();
-            bail!("QEMU ended with {status}: {complaints}\n{}", said.join("\n"));
+            bail!("QEMU ended with {status}: {complaints}\n{}", tail(self.watcher.console(), &self.reports()));
         }
         Ok(Outcome::Exited(self.last_line()))
+    }
+
+    /// What the processes beside QEMU said.
+    fn reports(&self) -> Vec<String> {
+        self.servers.iter().filter_map(server::Running::report).collect()
     }
 
     fn last_line(&self) -> String {

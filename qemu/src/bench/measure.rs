@@ -144,7 +144,6 @@ impl Bench {
             .drive(Drive::new(&self.disk, bus))
             // The floor reads its arguments, the real init none.
             .append(format!("{root} {WORDS} -- {node} ext4 {}", modules.join(" ")))
-            .accelerator("tcg,thread=single")
             .argument("-icount")
             .argument("shift=0,sleep=on")
             .processors(1)

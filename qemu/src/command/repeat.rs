@@ -8,7 +8,7 @@ use clap::Args;
 use modstrap_initramfs::{Compress, Request};
 use modstrap_qemu::bench::repeat::{repeat, table};
 use modstrap_qemu::kernels::Kernel;
-use modstrap_qemu::{Boot, Bus, Drive, FileSystem, Recipe, image};
+use modstrap_qemu::{ACCELERATOR, Boot, Bus, Drive, FileSystem, Recipe, image};
 
 /// The UUID that the root is looked for by.
 const UUID: &str = "6d6f6473-7472-6170-8000-000000000003";
@@ -21,6 +21,9 @@ pub struct Words {
     /// Virtual processors of these boots
     #[arg(long, value_name = "N", default_value = "4", requires = "times")]
     smp: u32,
+    /// QEMU's accelerator for these boots: kvm, or tcg,thread=multi, has the processors run at one time
+    #[arg(long, value_name = "ACCEL", default_value = ACCELERATOR, requires = "times")]
+    accel: String,
     /// Words for the kernel command line of these boots, after `root=UUID=...`
     #[arg(long, value_name = "WORDS", default_value = "", requires = "times")]
     append: String,
@@ -51,6 +54,7 @@ impl Words {
             }
             let boot = Boot::new(&kernel.image, &image)
                 .drive(drive)
+                .accelerator(&self.accel)
                 .processors(self.smp)
                 .append(format!("root=UUID={UUID} {}", self.append));
             let runs = repeat(&boot, self.times.unwrap_or_default(), |run| {

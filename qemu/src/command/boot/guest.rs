@@ -1,7 +1,7 @@
 //! What the guest of a boot is made of, by the words of a command line.
 
 use clap::Args;
-use modstrap_qemu::{Boot, Drive, Share};
+use modstrap_qemu::{ACCELERATOR, Boot, Drive, Share};
 
 /// What the guest is made of.
 #[derive(Args, Debug)]
@@ -21,8 +21,8 @@ pub struct Guest {
     /// QEMU's machine: q35, pc, microvm, ... [default: the architecture's usual one]
     #[arg(long)]
     machine: Option<String>,
-    /// QEMU's accelerator
-    #[arg(long, default_value = "tcg")]
+    /// QEMU's accelerator, such as kvm
+    #[arg(long, default_value = ACCELERATOR)]
     accel: String,
     /// Memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
