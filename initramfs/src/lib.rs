@@ -47,7 +47,7 @@ pub mod why;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use modstrap::cmdline::{COMMAND_LINE, Words};
 use modstrap::table::Class;
@@ -150,7 +150,7 @@ impl Compress {
             Compress::Best => "best; fast takes a third of the time for 4 % more",
             Compress::Fast => "fast; best is 4 % smaller in three times the time",
             Compress::Store => "not compressed, for an image that will be as a whole; best is a third of that",
-            Compress::None => "modules as they are, for the least work at boot; best is a quarter of that",
+            Compress::None => "modules as they are, for the least work at boot; best is a sixth of that",
         }
     }
 }
@@ -329,12 +329,21 @@ fn prove(request: &Request, kernel: &Kernel, tree: &Tree, selection: &Selection)
         builtin: &tree.builtin.names,
     });
     let proof = proof.and(selection.missed.iter().map(|&index| tree.unusable[index].finding()));
-    ensure!(
-        request.force || proof.holds(request.strict),
-        "{} would not load these modules (--force makes the image all the same):\n{proof}",
-        request.kernel.display()
+    if request.force || proof.holds(request.strict) {
+        return Ok(proof);
+    }
+    // Where all are of another kernel, that is the one thing to know.
+    let cause = match proof.other_releases().collect::<Vec<_>>()[..] {
+        [release, ref more @ ..] if more.len() + 1 >= selection.members.len() => {
+            format!(": they are of {release}, and it is {}; give --modules of its own release", kernel.release)
+        }
+        _ => String::new(),
+    };
+    bail!(
+        "{} would not load these modules{cause} (--force makes the image all the same):\n{}",
+        request.kernel.display(),
+        proof.to_string().trim_end()
     );
-    Ok(proof)
 }
 
 /// The loader that is part of this program, for such a selection: with network where it is to have one.

@@ -67,6 +67,14 @@ impl Proof {
         self
     }
 
+    /// The release of each module that was built for another one than the kernel's.
+    pub fn other_releases(&self) -> impl Iterator<Item = &str> {
+        self.findings.iter().filter_map(|finding| match &finding.kind {
+            Kind::OtherRelease { module, .. } => Some(module.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether nothing speaks against loading the modules; with `strict`, not even a warning.
     pub fn holds(&self, strict: bool) -> bool {
         let worst = self.findings.iter().map(Finding::severity).max();

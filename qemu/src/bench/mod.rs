@@ -14,9 +14,10 @@ mod size;
 mod subject;
 mod table;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use modstrap_initramfs::Compress;
 use serde::Serialize;
@@ -56,6 +57,13 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What images for any machine measure.
     pub sizes: Vec<Size>,
+}
+
+impl Report {
+    /// The rows without figures.
+    pub fn failed(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.failure.is_some())
+    }
 }
 
 /// One line of the benchmark.
@@ -118,6 +126,10 @@ impl Bench {
     /// all. What cannot be made or booted is a line that says why.
     pub fn run(&self, buses: &[Bus], only: &[String]) -> Result<Report> {
         let cases = Case::all(buses, only);
+        if cases.is_empty() {
+            let names: BTreeSet<String> = Case::all(buses, &[]).iter().map(|case| case.subject.name()).collect();
+            bail!("no row is called so; there are: {}", names.into_iter().collect::<Vec<_>>().join("; "));
+        }
         let progress = progress(cases.len() as u64);
         let mut images = Images::new(self)?;
         let mut rows = Vec::new();
@@ -167,6 +179,11 @@ impl Row {
             split: None,
             least_memory: None,
         }
+    }
+
+    /// Whether it is of another program, which may be missing.
+    pub fn is_of_peer(&self) -> bool {
+        peers::PEERS.iter().any(|peer| peer.name == self.name)
     }
 
     /// Says on standard error what came out: a whole run takes a while.

@@ -24,7 +24,7 @@ const ODD: [&str; 6] = ["EBUSY", "errno 16", "Unknown symbol", "WARNING: ", "BUG
 /// What a boot came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// How it ended.
+    /// How it ended: an [`Outcome`]'s name, or `qemu-ended` where that is all there is to say.
     pub outcome: &'static str,
     /// What was mounted as the root, and as which file system.
     pub root: String,
@@ -65,6 +65,11 @@ impl Found {
         }
     }
 
+    /// There was no guest that came to anything: QEMU itself ended.
+    fn nothing() -> Found {
+        Found { outcome: "qemu-ended", root: String::new(), modules: BTreeSet::new(), odd: BTreeSet::new() }
+    }
+
     /// Whether nothing went wrong.
     pub fn is_good(&self) -> bool {
         self.outcome == Outcome::RealInit.name() && self.odd.is_empty() && !self.root.is_empty()
@@ -84,13 +89,19 @@ pub fn repeat(boot: &Boot, times: usize, mut tell: impl FnMut(&Run)) -> Result<V
     let kept = tempfile::Builder::new().prefix("modstrap-repeat-").tempdir().context("cannot make a directory")?;
     let mut runs: Vec<Run> = Vec::new();
     for number in 1..=times {
-        let finished = boot.run()?;
-        let found = Found::of(&finished);
+        let (found, text, to_root) = match boot.run() {
+            Ok(finished) => {
+                let to_root = finished.summary.as_deref().and_then(milliseconds);
+                (Found::of(&finished), finished.console, to_root)
+            }
+            // What cannot be started at all is no boot; what ends later is one of them.
+            Err(error) if number == 1 => return Err(error),
+            Err(error) => (Found::nothing(), format!("{error:#}\n"), None),
+        };
         let is_another = runs.first().is_some_and(|first| first.found != found);
         // The first is kept as well, to be compared with.
         let console = kept.path().join(format!("{number}.log"));
-        std::fs::write(&console, &finished.console).context("cannot keep a console")?;
-        let to_root = finished.summary.as_deref().and_then(milliseconds);
+        std::fs::write(&console, text).context("cannot keep a console")?;
         let console = (is_another || !found.is_good()).then_some(console);
         let run = Run { found, to_root, console };
         tell(&run);
@@ -114,19 +125,20 @@ fn milliseconds(summary: &str) -> Option<u64> {
 
 /// How often each outcome came, as a table in Markdown, and the times.
 pub fn table(runs: &[Run]) -> String {
-    let mut kinds: Vec<(&Found, Vec<u64>)> = Vec::new();
+    let mut kinds: Vec<(&Found, Vec<Option<u64>>)> = Vec::new();
     for run in runs {
         let place = kinds.iter().position(|(found, _)| **found == run.found).unwrap_or_else(|| {
             kinds.push((&run.found, Vec::new()));
             kinds.len() - 1
         });
-        kinds[place].1.push(run.to_root.unwrap_or(0));
+        kinds[place].1.push(run.to_root);
     }
     let mut text = "| boots | outcome | root | modules | odd lines | ms to the root: least | median | most |\n\
                     |---:|---|---|---:|---:|---:|---:|---:|\n"
         .to_string();
     for (found, mut times) in kinds {
         times.sort_unstable();
+        let time = |place: usize| times[place].map_or("none".into(), |time| time.to_string());
         text += &format!(
             "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
             times.len(),
@@ -134,9 +146,9 @@ pub fn table(runs: &[Run]) -> String {
             found.root,
             found.modules.len(),
             found.odd.len(),
-            times[0],
-            times[times.len() / 2],
-            times[times.len() - 1]
+            time(0),
+            time(times.len() / 2),
+            time(times.len() - 1)
         );
     }
     text

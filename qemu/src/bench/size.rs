@@ -41,6 +41,7 @@ const LEFT_OUT: [&str; 13] = [
 
 /// Compares ours with each program that makes images for any machine, as far as those can be made.
 pub(super) fn compare(bench: &Bench, only: &[String]) -> Result<Vec<Size>> {
+    // One that cannot be made has a row that says why.
     let selected = |peer: &&Peer| peer.is_generic && is_selected(peer.name, only);
     PEERS
         .iter()

@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use modstrap_initramfs::Compress;
 use modstrap_qemu::Bus;
-use modstrap_qemu::bench::{Bench, Report, Size};
+use modstrap_qemu::bench::{Bench, Row, Size};
 use modstrap_qemu::kernels::{self, Kernel};
+use serde::Serialize;
 
 use super::repeat;
 
@@ -40,8 +41,8 @@ pub struct Arguments {
     /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Put the table into the README.md of the working directory
-    #[arg(long)]
+    /// Put the table into the README.md of the working directory, where all rows have figures
+    #[arg(long, conflicts_with = "only")]
     readme: bool,
     #[command(flatten)]
     repeat: repeat::Words,
@@ -49,9 +50,12 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let kernel = arguments.kernel()?;
+    // What cannot be written in the end is not to be measured first.
+    let json = arguments.json.as_deref().map(Json::create).transpose()?;
     if arguments.repeat.times.is_some() {
-        return arguments.repeat.run(&kernel, arguments.compress, &arguments.bus, arguments.json.as_deref());
+        return arguments.repeat.run(&kernel, arguments.compress, &arguments.bus, json);
     }
+    let readme = arguments.readme.then(|| Readme::read(Path::new("README.md"))).transpose()?;
     eprintln!("counting boots of {}", kernel.release);
     let bench = Bench::new(kernel, arguments.compress, arguments.boots, arguments.memory)?;
     let report = bench.run(&arguments.bus, &arguments.only)?;
@@ -60,13 +64,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for Size { name, drivers, .. } in &report.sizes {
         println!("\nDrivers of {name} in ours: {}", drivers.join(" "));
     }
-    if let Some(path) = &arguments.json {
-        write_json(path, &report).with_context(|| format!("cannot write {}", path.display()))?;
+    json.map(|json| json.write(&report)).transpose()?;
+    if let Some(readme) = readme {
+        ensure!(report.failed().next().is_none(), "README.md stays as it is: not every row has its figures");
+        readme.write(&text)?;
     }
-    if arguments.readme {
-        put_into_readme(Path::new("README.md"), &text)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    // Other programs are measured where they can be installed.
+    let is_ours = |row: &Row| !row.is_of_peer();
+    Ok(if report.failed().any(is_ours) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 impl Arguments {
@@ -81,16 +86,45 @@ impl Arguments {
     }
 }
 
-fn write_json(path: &Path, report: &Report) -> Result<()> {
-    Ok(serde_json::to_writer_pretty(File::create(path)?, report)?)
+/// A file for figures.
+pub struct Json<'a> {
+    path: &'a Path,
+    file: File,
 }
 
-/// Replaces what stands between the two marks.
-fn put_into_readme(path: &Path, table: &str) -> Result<()> {
-    let context = || format!("{}: no place for the table", path.display());
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (before, rest) = text.split_once(BEGIN).with_context(context)?;
-    let (_, after) = rest.split_once(END).with_context(context)?;
-    let new = format!("{before}{BEGIN}{table}{END}{after}");
-    fs::write(path, new).with_context(|| format!("cannot write {}", path.display()))
+impl<'a> Json<'a> {
+    fn create(path: &'a Path) -> Result<Json<'a>> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Json { path, file })
+    }
+
+    /// Writes them.
+    pub fn write(self, figures: &impl Serialize) -> Result<()> {
+        serde_json::to_writer_pretty(self.file, figures)
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// A text with a place for the tables.
+struct Readme<'a> {
+    path: &'a Path,
+    before: String,
+    after: String,
+}
+
+impl<'a> Readme<'a> {
+    fn read(path: &'a Path) -> Result<Readme<'a>> {
+        let context = || format!("{}: no place for the table", path.display());
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (before, rest) = text.split_once(BEGIN).with_context(context)?;
+        let (_, after) = rest.split_once(END).with_context(context)?;
+        Ok(Readme { path, before: before.into(), after: after.into() })
+    }
+
+    /// Replaces what stands between the two marks.
+    fn write(self, tables: &str) -> Result<()> {
+        let Readme { path, before, after } = self;
+        let text = format!("{before}{BEGIN}{tables}{END}{after}");
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
 }

@@ -1,14 +1,15 @@
 //! `modstrap-qemu bench --repeat`: one boot many times, and whether all came to the same.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use modstrap_initramfs::{Compress, Request};
 use modstrap_qemu::bench::repeat::{repeat, table};
 use modstrap_qemu::kernels::Kernel;
 use modstrap_qemu::{ACCELERATOR, Boot, Bus, Drive, FileSystem, Recipe, image};
+
+use super::bench::Json;
 
 /// The UUID that the root is looked for by.
 const UUID: &str = "6d6f6473-7472-6170-8000-000000000003";
@@ -16,10 +17,11 @@ const UUID: &str = "6d6f6473-7472-6170-8000-000000000003";
 #[derive(Args, Debug)]
 pub struct Words {
     /// Boot the image for any machine so many times instead, in real time: fails unless all boots come to the same
-    #[arg(long = "repeat", value_name = "N", conflicts_with_all = ["memory", "readme"])]
-    pub times: Option<usize>,
+    #[arg(long = "repeat", value_name = "N", conflicts_with_all = ["memory", "readme", "only", "boots"],
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub times: Option<u32>,
     /// Virtual processors of these boots
-    #[arg(long, value_name = "N", default_value = "4", requires = "times")]
+    #[arg(long, value_name = "N", default_value = "4", requires = "times", value_parser = clap::value_parser!(u32).range(1..256))]
     smp: u32,
     /// QEMU's accelerator for these boots: kvm, or tcg,thread=multi, has the processors run at one time
     #[arg(long, value_name = "ACCEL", default_value = ACCELERATOR, requires = "times")]
@@ -28,13 +30,13 @@ pub struct Words {
     #[arg(long, value_name = "WORDS", default_value = "", requires = "times")]
     append: String,
     /// The most that the disk of these boots reads in a second, in bytes
-    #[arg(long, value_name = "BYTES", requires = "times")]
+    #[arg(long, value_name = "BYTES", requires = "times", value_parser = clap::value_parser!(u64).range(1..))]
     throttle: Option<u64>,
 }
 
 impl Words {
     /// Boots from a disk on each bus in turn.
-    pub fn run(&self, kernel: &Kernel, compress: Compress, buses: &[Bus], json: Option<&Path>) -> Result<ExitCode> {
+    pub fn run(&self, kernel: &Kernel, compress: Compress, buses: &[Bus], json: Option<Json>) -> Result<ExitCode> {
         let work = tempfile::Builder::new().prefix("modstrap-bench-").tempdir()?;
         let (image, disk) = (work.path().join("initramfs.img"), work.path().join("disk.img"));
         let request = Request {
@@ -57,8 +59,9 @@ impl Words {
                 .accelerator(&self.accel)
                 .processors(self.smp)
                 .append(format!("root=UUID={UUID} {}", self.append));
-            let runs = repeat(&boot, self.times.unwrap_or_default(), |run| {
-                eprintln!("{}, {} modules, {} ms", run.found.root, run.found.modules.len(), run.to_root.unwrap_or(0));
+            let runs = repeat(&boot, self.times.unwrap_or_default() as usize, |run| {
+                let time = run.to_root.map_or("no root".into(), |time| format!("{time} ms"));
+                eprintln!("{}, {} modules, {time}", run.found.root, run.found.modules.len());
                 if let Some(console) = &run.console {
                     eprintln!("another outcome, or none that is good ({}): {:?}", console.display(), run.found.odd);
                 }
@@ -67,10 +70,7 @@ impl Words {
             is_same &= runs.iter().all(|run| run.console.is_none());
             all.extend(runs);
         }
-        if let Some(path) = json {
-            let text = serde_json::to_vec_pretty(&all)?;
-            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        json.map(|json| json.write(&all)).transpose()?;
         Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
