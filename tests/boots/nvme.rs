@@ -27,13 +27,18 @@ boots! {
 
 /// Boots a guest beside one that lends the tests' root to whoever is on the wire.
 fn boot(words: &str) -> Result<Finished> {
+    boot_beside("nvmet_tcp: enabling port", words)
+}
+
+/// The same; the other one has shown this sign by the end.
+fn boot_beside(sign: &str, words: &str) -> Result<Finished> {
     let scratch = Scratch::new()?;
     let tree = scratch.tree()?;
     neighbour::image()?.install(&tree)?;
     add_program(&tree, "sbin/serve", include_bytes!("nvmet.init"))?;
     let lent = scratch.drive(&Recipe::new(FileSystem::Ext4).uuid(UUID), Bus::VirtioBlk)?;
     let words = format!("ip=10.9.0.2:::255.255.255.0::eth0:off {}", words.replace("{uuid}", UUID));
-    Neighbour { tree: &tree, drives: vec![lent], words: "" }.serve(&scratch, "nvmet_tcp: enabling port", &words)
+    Neighbour { tree: &tree, drives: vec![lent], words: "" }.serve(&scratch, sign, &words)
 }
 
 fn reaches(words: &str) -> Result<()> {
@@ -62,8 +67,10 @@ fn unknown_option() -> Result<()> {
     Ok(())
 }
 
+/// Whoever refuses need not have come so far as to serve.
 fn no_server() -> Result<()> {
-    let finished = boot("root=nvme+tcp://10.9.0.1:4421/nqn.2024-01.org.example:root rootwait=2")?;
+    let sign = "modstrap: eth0: 10.9.0.1/24";
+    let finished = boot_beside(sign, "root=nvme+tcp://10.9.0.1:4421/nqn.2024-01.org.example:root rootwait=2")?;
     finished.gave_up("no answer by NVMe from the server 10.9.0.1 port 4421: connection refused (errno 111)");
     Ok(())
 }
