@@ -333,8 +333,9 @@ fn prove(request: &Request, kernel: &Kernel, tree: &Tree, selection: &Selection)
         return Ok(proof);
     }
     // Where all are of another kernel, that is the one thing to know.
-    let cause = match proof.other_releases().collect::<Vec<_>>()[..] {
-        [release, ref more @ ..] if more.len() + 1 >= selection.members.len() => {
+    let releases: Vec<&str> = proof.other_releases().collect();
+    let cause = match releases.first() {
+        Some(release) if releases.len() >= selection.members.len() => {
             format!(": they are of {release}, and it is {}; give --modules of its own release", kernel.release)
         }
         _ => String::new(),

@@ -22,7 +22,7 @@ const USUAL: [&str; 4] = ["loaded ", "root /dev/", "nobody answers the kernel's 
 const ODD: [&str; 6] = ["EBUSY", "errno 16", "Unknown symbol", "WARNING: ", "BUG: ", "Call Trace:"];
 
 /// What a boot came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Found {
     /// How it ended: an [`Outcome`]'s name, or `qemu-ended` where that is all there is to say.
     pub outcome: &'static str,
@@ -65,11 +65,6 @@ impl Found {
         }
     }
 
-    /// There was no guest that came to anything: QEMU itself ended.
-    fn nothing() -> Found {
-        Found { outcome: "qemu-ended", root: String::new(), modules: BTreeSet::new(), odd: BTreeSet::new() }
-    }
-
     /// Whether nothing went wrong.
     pub fn is_good(&self) -> bool {
         self.outcome == Outcome::RealInit.name() && self.odd.is_empty() && !self.root.is_empty()
@@ -96,7 +91,7 @@ pub fn repeat(boot: &Boot, times: usize, mut tell: impl FnMut(&Run)) -> Result<V
             }
             // What cannot be started at all is no boot; what ends later is one of them.
             Err(error) if number == 1 => return Err(error),
-            Err(error) => (Found::nothing(), format!("{error:#}\n"), None),
+            Err(error) => (Found { outcome: "qemu-ended", ..Found::default() }, format!("{error:#}\n"), None),
         };
         let is_another = runs.first().is_some_and(|first| first.found != found);
         // The first is kept as well, to be compared with.

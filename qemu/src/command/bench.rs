@@ -51,7 +51,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let kernel = arguments.kernel()?;
     // What cannot be written in the end is not to be measured first.
-    let json = arguments.json.as_deref().map(Json::create).transpose()?;
+    let json = arguments.json.as_deref().map(Json::open).transpose()?;
     if arguments.repeat.times.is_some() {
         return arguments.repeat.run(&kernel, arguments.compress, &arguments.bus, json);
     }
@@ -93,13 +93,16 @@ pub struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn create(path: &'a Path) -> Result<Json<'a>> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Json { path, file })
+    /// Opens it; what it holds stays until there are others.
+    fn open(path: &'a Path) -> Result<Json<'a>> {
+        let file = File::options().append(true).create(true).open(path);
+        Ok(Json { path, file: file.with_context(|| format!("cannot write {}", path.display()))? })
     }
 
     /// Writes them.
     pub fn write(self, figures: &impl Serialize) -> Result<()> {
+        // What is no regular file has no length.
+        let _ = self.file.set_len(0);
         serde_json::to_writer_pretty(self.file, figures)
             .with_context(|| format!("cannot write {}", self.path.display()))
     }
