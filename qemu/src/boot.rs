@@ -29,6 +29,7 @@ pub const ACCELERATOR: &str = "tcg,thread=single";
 #[derive(Clone, Debug)]
 pub struct Boot {
     pub(crate) kernel: PathBuf,
+    pub(crate) as_is: bool,
     pub(crate) image: PathBuf,
     pub(crate) drives: Vec<Drive>,
     pub(crate) shares: Vec<Share>,
@@ -55,6 +56,7 @@ impl Boot {
     pub fn new(kernel: impl Into<PathBuf>, image: impl Into<PathBuf>) -> Self {
         Self {
             kernel: kernel.into(),
+            as_is: false,
             image: image.into(),
             drives: Vec::new(),
             shares: Vec::new(),
@@ -75,6 +77,14 @@ impl Boot {
             arguments: Vec::new(),
             stop: None,
         }
+    }
+
+    /// Starts the kernel image as it is: one of x86 then unpacks itself in the guest and chooses where it runs, as on a
+    /// machine, where QEMU would else start what is in it.
+    #[must_use]
+    pub fn as_is(mut self, yes: bool) -> Self {
+        self.as_is = yes;
+        self
     }
 
     /// Adds a disk.

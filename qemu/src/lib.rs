@@ -30,6 +30,7 @@ pub mod bench;
 pub mod boot;
 pub mod disk;
 pub mod drive;
+mod entry;
 pub mod finished;
 mod guest;
 pub mod image;

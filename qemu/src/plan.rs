@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::boot::Boot;
 use crate::disk::copy_sparse;
 use crate::drive::{self, Bus, Device, Drive, escape};
+use crate::entry::enterable;
 use crate::platform::Platform;
 use crate::server::Server;
 use crate::share::{Attachment, Share};
@@ -43,13 +44,13 @@ impl Plan {
                 None => platform.qemu.find()?,
             },
             arguments: Vec::new(),
-            command_line: command_line(platform, &boot.append),
+            command_line: command_line(platform, boot),
             late: Vec::new(),
             monitor: scratch.join("qmp"),
             servers: Vec::new(),
             machine: boot.machine.clone().unwrap_or_else(|| platform.machine.into()),
         };
-        plan.add_machine(boot);
+        plan.add_machine(boot, scratch)?;
         plan.add_drives(&boot.drives, scratch)?;
         plan.add_shares(boot, scratch)?;
         for (nic, number) in boot.nics.iter().zip(1..) {
@@ -62,13 +63,15 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add_machine(&mut self, boot: &Boot) {
+    fn add_machine(&mut self, boot: &Boot, scratch: &Path) -> Result<()> {
+        let kernel = if boot.as_is { boot.kernel.clone() } else { enterable(&boot.kernel, scratch)? };
         let (machine, command_line) = (self.machine.clone(), self.command_line.clone());
         self.add(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
         self.add(["-machine", &machine, "-accel", &boot.accelerator, "-cpu", "max"]);
         self.add(["-m", &boot.memory.to_string(), "-smp", &boot.processors.to_string()]);
-        self.add([Path::new("-kernel"), &boot.kernel, Path::new("-initrd"), &boot.image]);
+        self.add([Path::new("-kernel"), &kernel, Path::new("-initrd"), &boot.image]);
         self.add(["-append", &command_line]);
+        Ok(())
     }
 
     fn add_drives(&mut self, drives: &[Drive], scratch: &Path) -> Result<()> {
@@ -93,7 +96,7 @@ impl Plan {
             self.add(arguments);
             self.servers.extend(server);
         }
-        if boot.shares.iter().any(Share::needs_shared_memory) {
+        if shares_memory(boot) {
             let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", boot.memory);
             self.add(["-object", &memory, "-machine", "memory-backend=memory"]);
         }
@@ -105,13 +108,24 @@ impl Plan {
     }
 }
 
-/// The whole kernel command line: the console, an end instead of a wait when the kernel panics, then the words that
-/// were given.
-fn command_line(platform: &Platform, append: &[String]) -> String {
-    let own = [platform.console, "panic=-1"].into_iter();
-    let words = own.chain(append.iter().map(String::as_str)).filter(|words| !words.is_empty());
+/// The whole kernel command line: the console, an end instead of a wait when the kernel panics, what shares need, then the words
+/// that were given.
+fn command_line(platform: &Platform, boot: &Boot) -> String {
+    let is_emulated = boot.accelerator.starts_with("tcg");
+    let own = [platform.console, "panic=-1", if is_emulated && shares_memory(boot) { FRESH_PAGES } else { "" }];
+    let words = own.into_iter().chain(boot.append.iter().map(String::as_str)).filter(|words| !words.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
+
+/// Whether a server writes to the guest's memory.
+fn shares_memory(boot: &Boot) -> bool {
+    boot.shares.iter().any(Share::needs_shared_memory)
+}
+
+/// Has the guest write to each page before it is used (`init_on_alloc`, mm/page_alloc.c): of what a server writes, QEMU's
+/// translator does not hear, and where it keeps the translation of code that was in the page before, the guest would go on with
+/// that. Programs then crash, one in a few boots.
+const FRESH_PAGES: &str = "init_on_alloc=1";
 
 /// QEMU wants an SD card's size to be a power of two: another image becomes a longer copy at `path`. What the guest
 /// writes to that is lost.
@@ -131,11 +145,15 @@ fn whole_card(drive: &Drive, path: PathBuf) -> Result<Drive> {
 mod tests {
     use super::*;
     use crate::platform::X86_64;
+    use crate::share::Protocol;
 
     #[test]
     fn the_command_line_begins_with_the_console() {
-        let append = ["root=/dev/vda ro".into(), String::new(), "quiet".into()];
-        assert_eq!(command_line(&X86_64, &append), "console=ttyS0 panic=-1 root=/dev/vda ro quiet");
+        let boot = Boot::new("vmlinuz", "image").append("root=/dev/vda ro").append("").append("quiet");
+        assert_eq!(command_line(&X86_64, &boot), "console=ttyS0 panic=-1 root=/dev/vda ro quiet");
+        let boot = Boot::new("vmlinuz", "image").share(Share::new("root", "/").by(Protocol::VirtioFs)).append("quiet");
+        assert_eq!(command_line(&X86_64, &boot), "console=ttyS0 panic=-1 init_on_alloc=1 quiet");
+        assert_eq!(command_line(&X86_64, &boot.accelerator("kvm")), "console=ttyS0 panic=-1 quiet");
     }
 
     #[test]

@@ -16,19 +16,19 @@ pub(crate) struct Platform {
     pub machine: &'static str,
     /// The kernel command-line word for the serial console.
     pub console: &'static str,
-    /// Where in a kernel image its magic is.
-    magic: (usize, &'static [u8]),
+    /// What is at which places of its kernel images: of each form that the harness can boot.
+    forms: &'static [&'static [(usize, &'static [u8])]],
 }
 
-/// 64-bit PCs. The magic is that of the setup header (Documentation/arch/x86/boot.rst).
+/// 64-bit PCs: a bzImage by its setup header (Documentation/arch/x86/boot.rst), and vmlinux, an ELF file for `EM_X86_64`.
 pub(crate) const X86_64: Platform = Platform {
     qemu: Tool::new("qemu-system-x86_64", "qemu-system-x86"),
     machine: "q35",
     console: "console=ttyS0",
-    magic: (0x202, b"HdrS"),
+    forms: &[&[(0x202, b"HdrS")], &[(0, b"\x7fELF"), (18, b"\x3e\0")]],
 };
 
-/// How much of a kernel image must be read to see any of the magics.
+/// How much of a kernel image must be read to see its form.
 const HEAD: u64 = 0x210;
 
 impl Platform {
@@ -38,11 +38,15 @@ impl Platform {
         File::open(kernel)
             .and_then(|file| file.take(HEAD).read_to_end(&mut head))
             .with_context(|| format!("cannot read the kernel {}", kernel.display()))?;
-        let (offset, magic) = X86_64.magic;
-        if head.get(offset..).is_some_and(|rest| rest.starts_with(magic)) {
+        let is_there =
+            |&(offset, bytes): &(usize, &[u8])| head.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
+        if X86_64.forms.iter().any(|form| form.iter().all(is_there)) {
             return Ok(&X86_64);
         }
-        bail!("{} is no kernel image that the harness can boot: it boots x86 bzImages", kernel.display())
+        bail!(
+            "{} is no kernel image that the harness can boot: it boots bzImage and vmlinux of x86_64",
+            kernel.display()
+        )
     }
 }
 
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_is_known_by_its_setup_header() {
+    fn a_kernel_is_known_by_its_header() {
         let directory = tempfile::tempdir().unwrap();
         let image = directory.path().join("vmlinuz");
         let mut bytes = vec![0; 0x300];
@@ -60,5 +64,9 @@ mod tests {
         assert_eq!(Platform::of(&image).unwrap(), &X86_64);
         std::fs::write(&image, &bytes[..0x204]).unwrap();
         assert!(Platform::of(&image).unwrap_err().to_string().contains("no kernel image"));
+        std::fs::write(&image, b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0").unwrap();
+        assert_eq!(Platform::of(&image).unwrap(), &X86_64);
+        std::fs::write(&image, b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0").unwrap();
+        assert!(Platform::of(&image).is_err());
     }
 }

@@ -64,7 +64,7 @@ fn beside() -> Result<()> {
 /// The same image and disk, ten times.
 fn ten() -> Result<()> {
     let scratch = Scratch::new()?;
-    let runs = repeat(&slow(&scratch, VirtioScsi, Ext4, "root=LABEL=ROOT")?, 10, |run| println!("{run:?}"))?;
+    let runs = repeat(&slow(&scratch, VirtioScsi, Ext4, "root=LABEL=ROOT")?, 10, &[""], |run| println!("{run:?}"))?;
     let odd: Vec<_> = runs.iter().filter(|run| run.console.is_some()).collect();
     assert!(odd.is_empty(), "beside {:?} there are {odd:?}", runs[0]);
     Ok(())

@@ -11,8 +11,9 @@ use crate::compression::Format;
 /// As many layers as an image may have: a compressed file around a self-extracting image around a compressed kernel.
 const LAYERS: usize = 3;
 
-/// The kernel proper: an ELF file, or the bytes as they lie in memory.
-pub(super) fn unwrapped(image: &[u8]) -> Cow<'_, [u8]> {
+/// The kernel proper: an ELF file, or the bytes as they lie in memory; the image itself where it is not packed, or by nothing
+/// that can be undone.
+pub fn unwrapped(image: &[u8]) -> Cow<'_, [u8]> {
     let mut content = Cow::Borrowed(image);
     for _ in 0..LAYERS {
         let Some(inner) = payload(&content) else { break };

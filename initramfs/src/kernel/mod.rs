@@ -6,7 +6,7 @@
 mod build_id;
 pub mod config;
 pub mod exports;
-mod image;
+pub mod image;
 pub(crate) mod ksymtab;
 mod vermagic;
 

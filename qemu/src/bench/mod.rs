@@ -7,7 +7,7 @@
 //! boots have the same kernel, disk, command line and init, which is [the floor](FLOOR)'s other half.
 
 mod image;
-mod measure;
+pub mod measure;
 mod peers;
 pub mod repeat;
 mod size;

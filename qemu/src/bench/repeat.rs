@@ -37,6 +37,8 @@ pub struct Found {
 /// One of the boots.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
+    /// The words that this boot had and others had not.
+    pub words: String,
     /// What it came to.
     #[serde(flatten)]
     pub found: Found,
@@ -79,26 +81,27 @@ fn is_odd(line: &str) -> bool {
     said.is_some_and(is_unusual) || ODD.iter().any(|odd| line.contains(odd))
 }
 
-/// Boots so many times; `tell` hears of each boot when it has ended. A boot that does not end well is an outcome too.
-pub fn repeat(boot: &Boot, times: usize, mut tell: impl FnMut(&Run)) -> Result<Vec<Run>> {
+/// Boots so many times with each of these words on the kernel command line, in turn, so that what else the host does meets all
+/// of them; `tell` hears of each boot when it has ended. A boot that does not end well is an outcome too.
+pub fn repeat(boot: &Boot, times: usize, words: &[&str], mut tell: impl FnMut(&Run)) -> Result<Vec<Run>> {
     let kept = tempfile::Builder::new().prefix("modstrap-repeat-").tempdir().context("cannot make a directory")?;
     let mut runs: Vec<Run> = Vec::new();
-    for number in 1..=times {
-        let (found, text, to_root) = match boot.run() {
+    for (number, words) in (0..times).flat_map(|_| words).enumerate() {
+        let (found, text, to_root) = match boot.clone().append(*words).run() {
             Ok(finished) => {
                 let to_root = finished.summary.as_deref().and_then(milliseconds);
                 (Found::of(&finished), finished.console, to_root)
             }
             // What cannot be started at all is no boot; what ends later is one of them.
-            Err(error) if number == 1 => return Err(error),
+            Err(error) if number == 0 => return Err(error),
             Err(error) => (Found { outcome: "qemu-ended", ..Found::default() }, format!("{error:#}\n"), None),
         };
         let is_another = runs.first().is_some_and(|first| first.found != found);
         // The first is kept as well, to be compared with.
-        let console = kept.path().join(format!("{number}.log"));
+        let console = kept.path().join(format!("{}.log", number + 1));
         std::fs::write(&console, text).context("cannot keep a console")?;
         let console = (is_another || !found.is_good()).then_some(console);
-        let run = Run { found, to_root, console };
+        let run = Run { words: words.to_string(), found, to_root, console };
         tell(&run);
         runs.push(run);
     }
@@ -118,24 +121,25 @@ fn milliseconds(summary: &str) -> Option<u64> {
     summary.split_once(" mounted after ")?.1.split_once(" ms")?.0.parse().ok()
 }
 
-/// How often each outcome came, as a table in Markdown, and the times.
+/// How often each outcome came with each of the words, as a table in Markdown, and the times.
 pub fn table(runs: &[Run]) -> String {
-    let mut kinds: Vec<(&Found, Vec<Option<u64>>)> = Vec::new();
-    for run in runs {
-        let place = kinds.iter().position(|(found, _)| **found == run.found).unwrap_or_else(|| {
-            kinds.push((&run.found, Vec::new()));
+    let mut kinds: Vec<(&str, &Found, Vec<Option<u64>>)> = Vec::new();
+    for Run { words, found, to_root, .. } in runs {
+        let place = kinds.iter().position(|(others, other, _)| *others == words && *other == found);
+        let place = place.unwrap_or_else(|| {
+            kinds.push((words, found, Vec::new()));
             kinds.len() - 1
         });
-        kinds[place].1.push(run.to_root);
+        kinds[place].2.push(*to_root);
     }
-    let mut text = "| boots | outcome | root | modules | odd lines | ms to the root: least | median | most |\n\
-                    |---:|---|---|---:|---:|---:|---:|---:|\n"
+    let mut text = "| boots | with | outcome | root | modules | odd lines | ms to the root: least | median | most |\n\
+                    |---:|---|---|---|---:|---:|---:|---:|---:|\n"
         .to_string();
-    for (found, mut times) in kinds {
+    for (words, found, mut times) in kinds {
         times.sort_unstable();
         let time = |place: usize| times[place].map_or("none".into(), |time| time.to_string());
         text += &format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
+            "| {} | {words} | {} | {} | {} | {} | {} | {} | {} |\n",
             times.len(),
             found.outcome,
             found.root,
@@ -175,18 +179,25 @@ mod tests {
 
     #[test]
     fn outcomes_are_told_apart() {
-        let run = |root: &str, to_root| Run {
+        let run = |words: &str, root: &str, to_root| Run {
+            words: words.into(),
             found: Found { outcome: "real-init", root: root.into(), modules: BTreeSet::new(), odd: BTreeSet::new() },
             to_root: Some(to_root),
             console: None,
         };
-        let table = table(&[run("/dev/sda (ext4)", 7), run("/dev/sdb (ext4)", 5), run("/dev/sda (ext4)", 3)]);
+        let table = table(&[
+            run("", "/dev/sda (ext4)", 7),
+            run("", "/dev/sdb (ext4)", 5),
+            run("quiet", "/dev/sda (ext4)", 9),
+            run("", "/dev/sda (ext4)", 3),
+        ]);
         let lines: Vec<&str> = table.lines().skip(2).collect();
         assert_eq!(
             lines,
             [
-                "| 2 | real-init | /dev/sda (ext4) | 0 | 0 | 3 | 7 | 7 |",
-                "| 1 | real-init | /dev/sdb (ext4) | 0 | 0 | 5 | 5 | 5 |"
+                "| 2 |  | real-init | /dev/sda (ext4) | 0 | 0 | 3 | 7 | 7 |",
+                "| 1 |  | real-init | /dev/sdb (ext4) | 0 | 0 | 5 | 5 | 5 |",
+                "| 1 | quiet | real-init | /dev/sda (ext4) | 0 | 0 | 9 | 9 | 9 |"
             ]
         );
     }

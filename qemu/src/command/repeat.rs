@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use modstrap_initramfs::{Compress, Request};
+use modstrap_qemu::bench::measure::counted;
 use modstrap_qemu::bench::repeat::{repeat, table};
 use modstrap_qemu::kernels::Kernel;
 use modstrap_qemu::{ACCELERATOR, Boot, Bus, Drive, FileSystem, Recipe, image};
@@ -26,9 +27,16 @@ pub struct Words {
     /// QEMU's accelerator for these boots: kvm, or tcg,thread=multi, has the processors run at one time
     #[arg(long, value_name = "ACCEL", default_value = ACCELERATOR, requires = "times")]
     accel: String,
+    /// Let the guest's time pass by instructions, a nanosecond for each of any processor, and by waits: much the same whatever
+    /// else the host does. What processors do at one time then counts as if they did it in turn
+    #[arg(long, requires = "times", conflicts_with_all = ["accel", "throttle"])]
+    virtual_time: bool,
     /// Words for the kernel command line of these boots, after `root=UUID=...`
     #[arg(long, value_name = "WORDS", default_value = "", requires = "times")]
     append: String,
+    /// Boot as often with these words besides, in turn: for `modstrap.serial`, what workers save
+    #[arg(long, value_name = "WORDS", requires = "times")]
+    against: Option<String>,
     /// The most that the disk of these boots reads in a second, in bytes
     #[arg(long, value_name = "BYTES", requires = "times", value_parser = clap::value_parser!(u64).range(1..))]
     throttle: Option<u64>,
@@ -48,20 +56,24 @@ impl Words {
         };
         image::build(&request, &image)?;
         Recipe::new(FileSystem::Ext4).uuid(UUID).write(&disk)?;
+        let words: Vec<&str> = [""].into_iter().chain(self.against.as_deref()).collect();
         let (mut all, mut is_same) = (Vec::new(), true);
         for bus in buses {
             let mut drive = Drive::new(&disk, *bus);
             if let Some(limit) = self.throttle {
                 drive = drive.throttle(limit);
             }
-            let boot = Boot::new(&kernel.image, &image)
+            let mut boot = Boot::new(&kernel.image, &image)
                 .drive(drive)
                 .accelerator(&self.accel)
                 .processors(self.smp)
                 .append(format!("root=UUID={UUID} {}", self.append));
-            let runs = repeat(&boot, self.times.unwrap_or_default() as usize, |run| {
+            if self.virtual_time {
+                boot = counted(boot);
+            }
+            let runs = repeat(&boot, self.times.unwrap_or_default() as usize, &words, |run| {
                 let time = run.to_root.map_or("no root".into(), |time| format!("{time} ms"));
-                eprintln!("{}, {} modules, {time}", run.found.root, run.found.modules.len());
+                eprintln!("{}, {} modules, {time} {}", run.found.root, run.found.modules.len(), run.words);
                 if let Some(console) = &run.console {
                     eprintln!("another outcome, or none that is good ({}): {:?}", console.display(), run.found.odd);
                 }

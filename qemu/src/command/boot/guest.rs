@@ -18,6 +18,10 @@ pub struct Guest {
     /// Words for the kernel command line, after `console=ttyS0 panic=-1`
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     append: Vec<String>,
+    /// Start the kernel image as it is: it unpacks itself in the guest and chooses its address (KASLR), as on a machine; also
+    /// for firmware that is not QEMU's own [default: what is in it is started, which is two seconds faster]
+    #[arg(long)]
+    as_is: bool,
     /// QEMU's machine: q35, pc, microvm, ... [default: the architecture's usual one]
     #[arg(long)]
     machine: Option<String>,
@@ -41,7 +45,7 @@ pub struct Guest {
 impl Guest {
     /// Gives a guest all of this.
     pub fn furnish(&self, boot: Boot) -> Boot {
-        let boot = boot.memory(self.memory).processors(self.smp).accelerator(&self.accel);
+        let boot = boot.memory(self.memory).processors(self.smp).accelerator(&self.accel).as_is(self.as_is);
         let boot = self.machine.iter().fold(boot, Boot::machine);
         let boot = self.qemu.iter().fold(boot, Boot::qemu);
         let boot = self.disk.iter().cloned().fold(boot, Boot::drive);
