@@ -133,10 +133,11 @@ pub trait Machine {
     /// What a report says of a disk.
     fn describe(&self, disk: &Disk) -> Line;
 
-    /// Goes on with the network, as far as that comes without waiting. Whether all that is wanted is done; `lease` is then what
-    /// it was given.
+    /// Goes on with the network, as far as that comes without waiting. Whether all is done; `lease` is then what it was given,
+    /// where that is `wanted` all of it.
     #[cfg(feature = "network")]
-    fn network(&mut self, cmdline: &CommandLine, lease: &mut Lease, log: &mut Log) -> Result<bool, Errno>;
+    fn network(&mut self, cmdline: &CommandLine, wanted: bool, lease: &mut Lease, log: &mut Log)
+    -> Result<bool, Errno>;
 
     /// Says what became of the network; what is wrong with it.
     #[cfg(feature = "network")]
@@ -305,8 +306,14 @@ impl Machine for Running<'_> {
     }
 
     #[cfg(feature = "network")]
-    fn network(&mut self, cmdline: &CommandLine, lease: &mut Lease, log: &mut Log) -> Result<bool, Errno> {
-        self.network.advance(cmdline, sys::now(), lease, log)
+    fn network(
+        &mut self,
+        cmdline: &CommandLine,
+        wanted: bool,
+        lease: &mut Lease,
+        log: &mut Log,
+    ) -> Result<bool, Errno> {
+        self.network.advance(cmdline, wanted, sys::now(), lease, log)
     }
 
     #[cfg(feature = "network")]

@@ -3,7 +3,8 @@
 //! The *plan* is what the tools load, and the set of kmod's: the module, what it depends on, the soft dependencies of
 //! all these, and so on all the way down. The *closure* is what a boot loads: a part of the plan, with less in it. Where
 //! several modules provide one cryptographic algorithm a boot needs the best of them alone, and what a module asks the
-//! kernel for when it really needs it can wait until it does ([`Knowledge::on_request`]).
+//! kernel for when it really needs it can wait until it does ([`Knowledge::on_request`]). What the disks of a driver will ask
+//! for follows the driver ([`Knowledge::followers`]).
 //!
 //! Hard are the module and what it depends on, all the way down; one of them missing is an error (kmod leaves it out
 //! and says that all is well). All else is soft. Where a soft dependency needs the very module it is to precede, it is
@@ -75,6 +76,8 @@ struct Node {
 struct Soft {
     before: Vec<SoftDependency>,
     after: Vec<SoftDependency>,
+    /// What a boot that is after this module loads at once as well ([`Knowledge::followers`]).
+    followers: Vec<SoftDependency>,
 }
 
 /// One word of a soft dependency.
@@ -204,7 +207,13 @@ impl<'a> Graph<'a> {
         self.nodes[index].soft.get_or_init(|| {
             let module = &self.tree.modules[index];
             let resolve = |names: &[String]| names.iter().map(|name| self.resolve_soft(index, name)).collect();
-            Soft { before: resolve(&module.soft_before), after: resolve(&module.soft_after) }
+            let followers = self.knowledge.followers(module, self.knowledge.nature(module));
+            let followers = followers.filter(|name| !self.tree.config.is_blacklisted(name));
+            Soft {
+                before: resolve(&module.soft_before),
+                after: resolve(&module.soft_after),
+                followers: followers.map(|name| self.resolve_soft(index, name)).collect(),
+            }
         })
     }
 
@@ -276,6 +285,11 @@ impl Order<'_, '_> {
         });
         for dependency in &graph.soft(module).after {
             self.place_soft(dependency)?;
+        }
+        if module == self.own && self.purpose == Purpose::Boot {
+            for follower in &graph.soft(module).followers {
+                self.place_soft(follower)?;
+            }
         }
         Ok(())
     }

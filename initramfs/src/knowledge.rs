@@ -15,7 +15,7 @@ use crate::tree::Tree;
 pub struct Knowledge {
     natures: Vec<(Vec<Pattern>, Nature)>,
     stands_on: Vec<(Name, Nature)>,
-    companions: Vec<(Who, Vec<Name>)>,
+    companions: Vec<Companions>,
     on_request: Vec<(Pattern, Vec<Name>)>,
     preferred: Vec<Pattern>,
     virtual_machines: Vec<Pattern>,
@@ -36,6 +36,15 @@ pub struct Nature {
 
 /// What is said of a module that no line fits.
 const UNKNOWN: Nature = Nature { class: Class::Other, step: Step::Supplier, disks: Disks(0) };
+
+/// What a module brings along.
+#[derive(Debug)]
+struct Companions {
+    who: Who,
+    names: Vec<Name>,
+    /// A boot loads them too.
+    is_loaded: bool,
+}
 
 /// Whose companions a line names.
 #[derive(Debug)]
@@ -76,7 +85,10 @@ impl Knowledge {
     fn read_line(&mut self, words: &[&str]) -> Result<()> {
         match *words {
             [] => {}
-            ["with", who, "take", ref names @ ..] => self.companions.push((Who::parse(who)?, parse_names(names)?)),
+            ["with", who, verb @ ("take" | "load"), ref names @ ..] => {
+                let (who, names, is_loaded) = (Who::parse(who)?, parse_names(names)?, verb == "load");
+                self.companions.push(Companions { who, names, is_loaded });
+            }
             ["on-request", who, ref names @ ..] => self.on_request.push((Pattern::parse(who)?, parse_names(names)?)),
             ["prefer", ref patterns @ ..] => self.preferred.extend(parse_patterns(patterns)?),
             ["virtual", ref patterns @ ..] => self.virtual_machines.extend(parse_patterns(patterns)?),
@@ -116,8 +128,14 @@ impl Knowledge {
 
     /// The names of what an image must hold when it holds `module`, whose nature is given.
     pub fn companions<'k>(&'k self, module: &Module, nature: Nature) -> impl Iterator<Item = &'k str> {
-        let lines = self.companions.iter().filter(move |(who, _)| who.fits(module, nature));
-        lines.flat_map(|(_, names)| names.iter().map(|name| name.as_str()))
+        let lines = self.companions.iter().filter(move |line| line.who.fits(module, nature));
+        lines.flat_map(|line| line.names.iter().map(|name| name.as_str()))
+    }
+
+    /// Those of them that a boot loads once it has loaded `module`.
+    pub fn followers<'k>(&'k self, module: &Module, nature: Nature) -> impl Iterator<Item = &'k str> {
+        let lines = self.companions.iter().filter(move |line| line.is_loaded && line.who.fits(module, nature));
+        lines.flat_map(|line| line.names.iter().map(|name| name.as_str()))
     }
 
     /// Where a module stands among others for the same purpose, as the providers of one crypto alias: the least rank
@@ -143,7 +161,7 @@ impl Knowledge {
         let pattern = |pattern: &Pattern| (!pattern.is_in(tree)).then(|| pattern.to_string());
         let name = |name: &Name| (!name.is_in(tree)).then(|| name.as_str().to_string());
         let natures = self.natures.iter().flat_map(|(patterns, _)| patterns).filter_map(pattern);
-        let who = self.companions.iter().filter_map(|(who, _)| match who {
+        let who = self.companions.iter().filter_map(|line| match &line.who {
             Who::Pattern(who) => pattern(who),
             Who::Disks(_) => None,
             Who::Bus(prefix) => {
@@ -152,7 +170,7 @@ impl Knowledge {
                 (!known).then(|| prefix.clone())
             }
         });
-        let names = self.companions.iter().flat_map(|(_, names)| names);
+        let names = self.companions.iter().flat_map(|line| &line.names);
         let names = names.chain(self.on_request.iter().flat_map(|(_, names)| names));
         let names = names.chain(self.stands_on.iter().map(|(name, _)| name)).filter_map(name);
         let whose = self.on_request.iter().map(|(who, _)| who);
@@ -261,7 +279,7 @@ mod tests {
     #[test]
     fn companions_come_by_disks_buses_and_patterns() {
         let knowledge = Knowledge::parse(
-            "block scsi sd drivers/ata/*\nwith disk:sd take sd_mod\nwith bus:pci take ~vmd\nwith ahci take x y",
+            "block scsi sd drivers/ata/*\nwith disk:sd load sd_mod\nwith bus:pci take ~vmd\nwith ahci take x y",
         )
         .unwrap();
         let companions = |module: Module| {
@@ -270,6 +288,8 @@ mod tests {
         };
         assert_eq!(companions(module("kernel/drivers/ata/ahci.ko", &[], &["pci:v*"])), ["sd_mod", "vmd", "x", "y"]);
         assert_eq!(companions(module("kernel/fs/ext4.ko", &[], &["fs-ext4"])), Vec::<String>::new());
+        let ahci = module("kernel/drivers/ata/ahci.ko", &[], &["pci:v*"]);
+        assert_eq!(knowledge.followers(&ahci, knowledge.nature(&ahci)).collect::<Vec<_>>(), ["sd_mod"]);
     }
 
     #[test]
@@ -290,6 +310,7 @@ mod tests {
             ("block cheap vdx x", "no such family of disks: vdx"),
             ("with x:y take z", "neither disk: nor bus:"),
             ("with x take", "no name"),
+            ("with x bring y", "it begins with neither a class nor a verb"),
             ("fs - -", "no pattern"),
             ("fs", "too short"),
             ("fs - - a[", "line 1"),

@@ -303,12 +303,20 @@ fn table_input(
         release: kernel.release.clone(),
         vermagic: kernel.expected_vermagic(&tree.modules).unwrap_or_default().to_string(),
         build_id: kernel.build_id.clone(),
-        cmdline: request.cmdline.clone(),
+        cmdline: defaults(&request.cmdline, selection),
         modules: entries.collect(),
         configured: configured.collect(),
         builtin: tree.builtin.modules().map(|(name, aliases)| table::Builtin { name, aliases }).collect(),
         // Where symbols will be missing the loader is to know who has them.
         symbols: if proof.holds(request.strict) { Vec::new() } else { exported(tree, selection) },
+    }
+}
+
+/// The command-line words of an image: what is known of the machine's root, and then the user's, since the last counts.
+fn defaults(words: &str, selection: &Selection) -> String {
+    match selection.expected {
+        Some(kind) => format!("modstrap.expect={} {words}", kind.name()).trim_end().to_string(),
+        None => words.to_string(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use modstrap::root::superblock::FsKind;
 use modstrap::table::{Class, Step};
 
 use crate::cause::Cause;
@@ -35,6 +36,10 @@ pub struct Selection {
     pub unanswered: Vec<String>,
     /// The damaged files of modules that should be members, by index of [`Tree::unusable`].
     pub missed: BTreeSet<usize>,
+    /// The drivers of disk controllers that have no disks on the recorded machine, by index as above.
+    pub idle: BTreeSet<usize>,
+    /// The file system of the recorded machine's root.
+    pub expected: Option<FsKind>,
     /// What else a user should know.
     pub warnings: Vec<String>,
 }
@@ -130,6 +135,11 @@ impl Selection {
                 self.warnings.push(format!("no module {name} is there, {what}"));
             }
             self.missed.extend(missed);
+        }
+        self.expected = record.root_file_system();
+        // Where a device tree describes the machine, suppliers come first.
+        if !record.has_device_tree {
+            self.idle.extend(needs.idle.iter().filter(|index| nature(**index).class == Class::Block));
         }
         self.unanswered.extend(needs.unanswered);
         self.builtin.extend(needs.builtin);
@@ -291,6 +301,10 @@ impl<'a> Closing<'a> {
         // What the user named, or a disk hangs on, is meant to be loaded, so it is a candidate whatever it is.
         if nature.class == Class::Other && matches!(cause, Cause::Named(_) | Cause::Recorded(_)) {
             nature = Nature { class: Class::Bus, step: Step::Always, ..nature };
+        }
+        // What had no disks is tried when all else has brought no root.
+        if self.selection.idle.contains(&index) {
+            nature.step = Step::Supplier;
         }
         // Everything in its plan follows, by its own dependencies and by theirs: so the tools do what kmod does, and the
         // kernel's requests find their answers.

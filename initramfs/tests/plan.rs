@@ -95,12 +95,74 @@ fn a_disk_appears_when_all_above_it_have_their_drivers() {
         "kernel    6.9.0-test",
         "load      virtio_blk               for pci0/1/virtio0 (virtio:d00000002v00001AF4)",
         "load      virtio_scsi              for pci0/2/virtio1 (virtio:d00000008v00001AF4)",
-        "load      sd_mod                   for pci0/2/virtio1/host0/target0:0:0/0:0:0:0 (scsi:t-0x00)",
+        "load      sd_mod                   soft dependency of virtio_scsi",
+        // All of the step: whether a disk is there already would be a matter of time.
+        "load      nvme_core                dependency of nvme",
+        "load      nvme                     for pci0/3 (pci:v2d1)",
         "load      jbd2                     dependency of ext4",
         "load      ext4                     file system of the root (fs-ext3)",
-        "root      /dev/sda1 (ext3), with 6 modules loaded",
+        "root      /dev/sda1 (ext3), with 8 modules loaded",
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn what_disks_ask_for_follows_their_driver_unless_it_is_forbidden() {
+    let system = system();
+    let image = image(&system);
+    // It takes its time, and there is no disk yet that would ask for the driver.
+    let hosts =
+        SERVER.lines().filter(|line| !line.contains("/host0/")).map(|line| format!("{line}\n")).collect::<String>();
+    let has_driver = |words: &str| {
+        let plan = on_record(&image, &system, &hosts, words).unwrap();
+        let loaded = loaded(&plan);
+        assert_eq!(loaded[0], "virtio_scsi");
+        loaded[1] == "sd_mod"
+    };
+    assert!(has_driver("root=/dev/sda1"));
+    assert!(!has_driver("root=/dev/sda1 modprobe.blacklist=sd-mod"));
+    let blacklist = system.write("no-disks.conf", "blacklist sd_mod\n");
+    system.build(&modstrap_initramfs::Request { modprobe_d: vec![blacklist], ..system.request() }).unwrap();
+    assert!(!has_driver("root=/dev/sda1"));
+}
+
+#[test]
+fn the_file_system_of_a_recorded_root_is_loaded_while_disks_are_looked_for() {
+    let system = system();
+    let build = |record: &str, cmdline: &str| {
+        let hardware = Hardware::Names(system.write("machine", record));
+        system.build(&modstrap_initramfs::Request { hardware, cmdline: cmdline.into(), ..system.request() }).unwrap();
+        system.path("image")
+    };
+    // The disk is not there by now.
+    let diskless =
+        SERVER.lines().filter(|line| !line.starts_with("disk ")).map(|line| format!("{line}\n")).collect::<String>();
+    let loads = |image: &Path, words: &str| {
+        let plan = on_record(image, &system, &diskless, &format!("root=/dev/sda1 {words}")).unwrap();
+        ["ext4", "xfs"].map(|kind| plan.modules.iter().any(|load| load.module == kind))
+    };
+    assert_eq!(loads(&build(SERVER, ""), ""), [true, false]);
+    assert_eq!(loads(&build(SERVER, ""), "rootfstype=xfs"), [false, true]);
+    assert_eq!(loads(&build(SERVER, "quiet modstrap.expect=xfs"), ""), [false, true]);
+    // What the root is, is not known where it is on a disk that cannot be mounted, or on two that differ.
+    assert_eq!(loads(&build(&SERVER.replace("fs=ext3", "fs=LVM2_member"), ""), ""), [false, false]);
+    assert_eq!(loads(&build(&SERVER.replace("fs=xfs", "fs=xfs root"), ""), ""), [false, false]);
+    // It is no more than an expectation.
+    let plan = on_record(&build(SERVER, ""), &system, SERVER, "root=/dev/nvme0n1").unwrap();
+    assert_eq!(plan.root.unwrap().file_system, "xfs");
+}
+
+#[test]
+fn a_controller_that_had_no_disks_is_tried_last() {
+    let system = system();
+    let machine = SERVER.replace("disk name=vda path=pci0/1/virtio0/block/vda number=254:0 fs=ext4\n", "");
+    let hardware = Hardware::Names(system.write("machine", &machine));
+    system.build(&modstrap_initramfs::Request { hardware, ..system.request() }).unwrap();
+    let image = system.path("image");
+    let plan = |record: &str, root: &str| on_record(&image, &system, record, root).unwrap();
+    assert_eq!(loaded(&plan(&machine, "root=UUID=whatever"))[..2], ["virtio_scsi", "sd_mod"]);
+    // It may have got one since.
+    assert_eq!(plan(SERVER, "root=/dev/vda").root.unwrap().source, "/dev/vda");
 }
 
 #[test]
@@ -232,7 +294,7 @@ fn what_the_image_lacks_is_named() {
     let expected = [
         "kernel    6.9.0-test",
         "load      virtio_scsi              for pci0/2/virtio1 (virtio:d00000008v00001AF4)",
-        "load      sd_mod                   for pci0/2/virtio1/host0/target0:0:0/0:0:0:0 (scsi:t-0x00)",
+        "load      sd_mod                   soft dependency of virtio_scsi",
         "loader    seen: /dev/sda: what is on it is not recorded",
         "loader    seen: /dev/sda1: ext3",
         "loader    no driver in the image for pci0/1/virtio0 (virtio:d00000002v00001AF4)",

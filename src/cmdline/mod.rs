@@ -57,6 +57,8 @@ pub struct CommandLine<'a> {
     pub root: Option<&'a [u8]>,
     /// `rootfstype=`: one or several types, comma-separated.
     pub root_type: Option<&'a [u8]>,
+    /// `modstrap.expect=`: the type that the root most likely has.
+    pub expected_type: Option<&'a [u8]>,
     /// `rootflags=`.
     pub root_flags: &'a [u8],
     /// `ro` or `rw`, `ro` being the default.
@@ -90,7 +92,7 @@ pub struct CommandLine<'a> {
 /// The words that are read, each at the place of its number in [`CommandLine::take`].
 const WORDS: &[u8] = b"root\0rootfstype\0rootflags\0ro\0rw\0rootwait\0rootdelay\0init\0module_blacklist\0\
     modstrap.onfail\0modstrap.anykernel\0modstrap.mask\0modstrap.init\0modstrap.overlay\0modstrap.load\0\
-    modstrap.serial";
+    modstrap.serial\0modstrap.expect";
 
 /// What words of our own begin with.
 const OURS: &[u8] = b"modstrap.";
@@ -102,6 +104,7 @@ impl<'a> CommandLine<'a> {
             text,
             root: None,
             root_type: None,
+            expected_type: None,
             root_flags: b"",
             read_only: true,
             patience: Patience::For(PATIENCE),
@@ -209,6 +212,7 @@ impl<'a> CommandLine<'a> {
             (Some(13), Some(value)) => self.overlay = Some(value),
             (Some(14), Some(_)) => self.loads = true,
             (Some(15), value) => self.serial = value != Some(b"0"),
+            (Some(16), Some(value)) => self.expected_type = Some(value),
             (None, _) if !word.key.starts_with(OURS) => {}
             _ => self.odd = Some(word.text),
         }

@@ -137,7 +137,10 @@ impl<'a, M: Machine> Modules<'a, M> {
         Modules {
             table,
             cmdline,
-            expected: cmdline.root_type.filter(|kinds| *kinds != b"auto" && split_once(kinds, b',').is_none()),
+            expected: cmdline
+                .root_type
+                .or(cmdline.expected_type)
+                .filter(|kinds| *kinds != b"auto" && split_once(kinds, b',').is_none()),
             // A request of the kernel is quick, and claims what it loads for its own process.
             is_parallel: loading == Loading::Boot && !cmdline.serial && machine.is_parallel(),
             machine,
@@ -231,7 +234,7 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
     }
 
-    /// Loads the module of the root's file system where `rootfstype=` tells it, once: there is time while devices come.
+    /// Loads the module of the root's file system where `rootfstype=` or `modstrap.expect=` tells it, once: there is time while devices come.
     pub fn load_known_file_system(&mut self, log: &mut Log) {
         if let Some(kind) = self.expected.take() {
             self.load_file_system(kind, log);
@@ -289,7 +292,8 @@ impl<'a, M: Machine> Modules<'a, M> {
                 Link::Module { module: member, soft: other } => (member, if member == module { soft } else { other }),
             };
             match (self.state(member), missing) {
-                (State::Untried | State::Unsuited, None) => {
+                // What may fail the user may forbid.
+                (State::Untried | State::Unsuited, None) if !soft || !self.is_blacklisted(member) => {
                     if member != module {
                         self.machine.explain(member, if soft { Why::Soft(module) } else { Why::Dependency(module) });
                     }

@@ -1,32 +1,45 @@
 //! What the kernel has done of itself: by its own `ip=` (net/ipv4/ipconfig.c), and by the advertisements of routers.
 
+use core::ffi::CStr;
+
+use rustix::fs::symlink;
+
 use super::address::{Address, parse_bytes, parse_hex};
 use super::lease::{Lease, role};
+use super::leave::RESOLVER;
 use crate::file;
 use crate::text::{split, split_once};
+
+/// What the kernel was told (net/ipv4/ipconfig.c, `pnp_seq_show`).
+const PNP: &CStr = c"/proc/net/pnp";
 
 /// More than either file is.
 const FILE: usize = 4096;
 
-/// Whether the kernel was built to configure the network and has done so: then a route is there. Fills in what it was told
-/// of servers.
+/// Whether the kernel was built to configure the network, has asked a server for that, and was given a route. Fills in what it
+/// was told of servers. Where it read an address from the command line it is not to be relied on: it takes whatever stands there
+/// for one, `eth0` for 200.0.0.0.
 pub fn has_configured(lease: &mut Lease) -> bool {
-    let mut routes = [0; FILE];
+    let (mut pnp, mut routes) = ([0; FILE], [0; FILE]);
+    let pnp = file::read(PNP, &mut pnp);
     // Behind the head of the list.
     let routes = split_once(file::read(c"/proc/net/route", &mut routes), b'\n');
-    let is_configured = routes.is_some_and(|(_, routes)| !routes.is_empty());
-    let mut pnp = [0; FILE];
-    let pnp = file::read(c"/proc/net/pnp", &mut pnp);
-    read(pnp, lease);
-    is_configured && !pnp.is_empty()
+    read(pnp, lease) && routes.is_some_and(|(_, routes)| !routes.is_empty())
 }
 
-fn read(pnp: &[u8], lease: &mut Lease) {
+/// Leaves to the real init what the kernel knows of name servers, which has the form that the C library reads.
+pub fn leave_resolver() {
+    let _ = symlink(PNP, RESOLVER);
+}
+
+/// Reads what the kernel was told; whether a server did it.
+fn read(pnp: &[u8], lease: &mut Lease) -> bool {
     for line in split(pnp, b'\n') {
         if let Some(server) = line.strip_prefix(b"bootserver ") {
             lease.set(role::BOOT_SERVER, Address::parse(server).unwrap_or_default());
         }
     }
+    pnp.starts_with(b"#PROTO")
 }
 
 /// Whether a router's advertisement gave a link an address that is ready for use; fills it in.
@@ -66,14 +79,14 @@ mod tests {
 
     #[test]
     fn reads_what_the_kernel_configured() {
-        let pnp = b"#PROTO: DHCP\ndomain example.org\nnameserver 10.0.2.3\nbootserver 10.0.2.2\n";
-        let server = |pnp: &[u8]| {
+        let told = |pnp: &[u8]| {
             let mut lease = Lease::default();
-            read(pnp, &mut lease);
-            *lease.address(role::BOOT_SERVER)
+            (read(pnp, &mut lease), *lease.address(role::BOOT_SERVER))
         };
-        assert_eq!(server(pnp), Address::of(&[10, 0, 2, 2]));
-        assert!(server(b"#MANUAL\n").is_none());
+        let pnp = b"#PROTO: DHCP\ndomain example.org\nnameserver 10.0.2.3\nbootserver 10.0.2.2\n";
+        assert_eq!(told(pnp), (true, Address::of(&[10, 0, 2, 2])));
+        assert!(!told(b"#MANUAL\nbootserver 255.255.255.255\n").0);
+        assert_eq!(told(b""), (false, Address::NONE));
     }
 
     #[test]

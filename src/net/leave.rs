@@ -1,6 +1,8 @@
 //! What was learnt, left for the real init: `/run/net-DEVICE.conf` as klibc's ipconfig writes it and others read it, and
 //! `/run/resolv.conf`.
 
+use core::ffi::CStr;
+
 use rustix::fs::OFlags;
 use rustix::io;
 
@@ -65,6 +67,9 @@ pub fn leave(device: &[u8], protocol: &[u8], lease: &Lease) {
     leave_resolver(lease);
 }
 
+/// What the C library wants to know of name servers.
+pub const RESOLVER: &CStr = c"/run/resolv.conf";
+
 /// Writes what the C library wants to know of name servers.
 fn leave_resolver(lease: &Lease) {
     let mut content = Content::new();
@@ -81,7 +86,7 @@ fn leave_resolver(lease: &Lease) {
         push(b"nameserver ", server.as_bytes());
     }
     if !content.as_bytes().is_empty() {
-        write(&Path::of(&[b"/run/resolv.conf"]), &content);
+        write(&Path::of(&[RESOLVER.to_bytes()]), &content);
     }
 }
 

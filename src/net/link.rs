@@ -132,6 +132,12 @@ impl Netlink {
         self.run(&mut request)
     }
 
+    /// Takes its address of IPv4 from a link, if it has one, and the routes that go with it.
+    pub fn take_address(&self, index: u32) {
+        let head = [u32::from_ne_bytes([family(&Address::NONE), 0, 0, 0]), index];
+        let _ = self.run(&mut Request::new(kind::DELETE_ADDRESS, Request::ACK, &head));
+    }
+
     /// Gives a link what a lease says: its largest packet, its address, its routes. The last failure, if there was any.
     pub fn give(&self, index: u32, lease: &Lease) -> io::Result<()> {
         if lease.mtu > 0 {
@@ -192,6 +198,7 @@ fn family(address: &Address) -> u8 {
 mod kind {
     pub const NEW_LINK: u16 = 16;
     pub const NEW_ADDRESS: u16 = 20;
+    pub const DELETE_ADDRESS: u16 = 21;
     pub const NEW_ROUTE: u16 = 24;
 
     pub const REPLACE: u16 = 0x100;

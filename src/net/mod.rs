@@ -122,16 +122,19 @@ struct Turn<'a, 'c> {
 
 impl Network {
     /// Does what can be done by now. Whether all that the command line wants is done; `lease` is then what the first link was
-    /// given.
+    /// given. Where the kernel has done it, and no more is `wanted` than it tells of, that will do.
     pub fn advance(
         &mut self,
         cmdline: &CommandLine,
+        wanted: bool,
         now: u64,
         lease: &mut Lease,
         log: &mut Log,
     ) -> Result<bool, Errno> {
         if self.sockets.is_none() {
-            if kernel::has_configured(lease) {
+            // Of several words the kernel reads the last.
+            if !wanted && ip::numbered(cmdline, 1, &mut Lease::default()).is_none() && kernel::has_configured(lease) {
+                kernel::leave_resolver();
                 log.say(Level::Info, &[b"the kernel has configured the network"]);
                 return Ok(true);
             }
@@ -226,6 +229,8 @@ impl Links {
             result = netlink.rename(link.index, &link.name);
         }
         result = result.and_then(|()| netlink.set_up(link.index, true));
+        // What the kernel has made of the command line is no longer needed, and may be wrong.
+        netlink.take_address(link.index);
         if let Some(name) = wish.vlan {
             result = result.and_then(|()| netlink.add_vlan(&Name::of(&[name]), link.index, ip::vlan_number(name)));
         }

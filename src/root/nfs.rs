@@ -40,10 +40,7 @@ impl<'a> Place<'a> {
         let mut place = Place { server: lease.server(), directory: b"/tftpboot/%s", options: Line::new() };
         let root_path = lease.text(text::ROOT_PATH);
         place.take(root_path.strip_prefix(b"nfs:").unwrap_or(root_path), b',')?;
-        match location {
-            Some(location) => place.take(location, b':')?,
-            None => place.take(cmdline.last(b"nfsroot").unwrap_or_default(), b',')?,
-        }
+        place.take(written(location, cmdline), if location.is_some() { b':' } else { b',' })?;
         place.options.push(cmdline.root_flags);
         Some(place)
     }
@@ -139,6 +136,17 @@ impl<'a> Place<'a> {
     }
 }
 
+/// What the command line says of the place.
+fn written<'a>(location: Option<&'a [u8]>, cmdline: &CommandLine<'a>) -> &'a [u8] {
+    location.or_else(|| cmdline.last(b"nfsroot")).unwrap_or_default()
+}
+
+/// Whether the place may depend on what a DHCP server says: on the root's path, or on this host's address.
+pub fn asks_server(location: Option<&[u8]>, cmdline: &CommandLine) -> bool {
+    let written = written(location, cmdline);
+    !written.contains(&b'/') || written.contains(&b'%')
+}
+
 /// Mounts the root, once its server answers.
 pub fn mount(
     location: Option<&[u8]>,
@@ -148,7 +156,7 @@ pub fn mount(
     modules: &mut Modules<impl Machine>,
     log: &mut Log,
 ) -> Result<(), Failure> {
-    let root = location.or_else(|| cmdline.last(b"nfsroot")).unwrap_or_default();
+    let root = written(location, cmdline);
     let Some(place) = Place::find(location, cmdline, lease) else { return Err(log.fail(Problem::ServerName, root)) };
     if place.server.is_none() {
         return Err(log.fail(Problem::NoServerAddress, root));

@@ -54,7 +54,9 @@ impl<'a> Search<'a> {
         #[cfg(feature = "network")]
         if self.reach != Reach::Machine && !self.has_network {
             let lease = &mut self.lease;
-            let is_ready = modules.machine_mut().network(self.cmdline, lease, log);
+            let wanted =
+                matches!(self.spec, RootSpec::Nfs { location, .. } if nfs::asks_server(location, self.cmdline));
+            let is_ready = modules.machine_mut().network(self.cmdline, wanted, lease, log);
             self.has_network = is_ready.map_err(|errno| log.fail_as(Problem::Network, b"", b"", Some(errno)))?;
             if !self.has_network {
                 return Ok(false);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use modstrap::root::superblock::FsKind;
+
 use super::capture::is_above;
 use super::{Device, Disk, Record, SHARE_DRIVERS};
 use crate::tree::{Found, Tree};
@@ -17,6 +19,8 @@ pub struct Needs {
     pub missing: Vec<(String, &'static str)>,
     /// Modaliases to which nobody answers.
     pub unanswered: Vec<String>,
+    /// Those of `modules` that drive nothing above a disk, as far as devices tell.
+    pub idle: BTreeSet<usize>,
     /// Which file systems it has does not show.
     pub any_file_system: bool,
 }
@@ -42,6 +46,13 @@ impl Needs {
         for name in record.drivers_above_disks() {
             needs.take_named(name, tree.find(name), "which drives what is above a disk of the record");
         }
+        let used = record
+            .above_disks()
+            .filter_map(|device| device.modalias.as_deref())
+            .flat_map(|alias| tree.find(alias).modules);
+        let used: BTreeSet<usize> =
+            used.chain(record.drivers_above_disks().into_iter().filter_map(|name| tree.by_name(name))).collect();
+        needs.idle = needs.modules.iter().map(|(index, _)| *index).filter(|index| !used.contains(index)).collect();
         let file_systems = record.file_systems();
         needs.any_file_system = file_systems.is_none();
         for name in file_systems.unwrap_or_default() {
@@ -68,10 +79,14 @@ impl Needs {
 }
 
 impl Record {
+    /// The devices above its disks.
+    fn above_disks(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(|device| self.disks.iter().any(|disk| is_above(&device.path, &disk.path)))
+    }
+
     /// The modules that drive what is above its disks.
     fn drivers_above_disks(&self) -> BTreeSet<&str> {
-        let is_above_a_disk = |device: &&Device| self.disks.iter().any(|disk| is_above(&device.path, &disk.path));
-        let drivers = self.devices.iter().filter(is_above_a_disk).filter_map(|device| device.driver.as_ref());
+        let drivers = self.above_disks().filter_map(|device| device.driver.as_ref());
         drivers.filter(|driver| !driver.is_builtin).filter_map(|driver| driver.module.as_deref()).collect()
     }
 
@@ -83,5 +98,12 @@ impl Record {
         let kinds: BTreeSet<&str> = self.disks.iter().filter_map(kind).chain(shares.map(|(kind, _)| *kind)).collect();
         let root_shows = self.disks.iter().filter(|disk| disk.is_root).all(|disk| kind(disk).is_some());
         (root_shows && !kinds.is_empty()).then_some(kinds)
+    }
+
+    /// The file system of its root, where that shows and can be mounted as it is.
+    pub fn root_file_system(&self) -> Option<FsKind> {
+        let mut kinds = self.disks.iter().filter(|disk| disk.is_root).map(|disk| disk.file_system);
+        let kind = kinds.next().flatten().filter(|kind| kind.is_mountable())?;
+        kinds.all(|other| other == Some(kind)).then_some(kind)
     }
 }

@@ -285,7 +285,7 @@ impl Machine for Recorded<'_> {
         Line::of(&[disk.node().as_bytes(), b": ", kind.as_bytes()])
     }
 
-    fn network(&mut self, _: &CommandLine, lease: &mut Lease, _: &mut Log) -> Result<bool, Errno> {
+    fn network(&mut self, _: &CommandLine, _: bool, lease: &mut Lease, _: &mut Log) -> Result<bool, Errno> {
         lease.set(role::SERVER, Address::of(&[10, 0, 2, 2]));
         Ok(self.has_network())
     }
