@@ -1,10 +1,11 @@
 //! A record that is captured in a guest, and the boot that `modstrap plan` makes of it: the same modules in the same order
-//! as that guest's loader has just loaded.
+//! as that guest's loader has just loaded; and the image for the recorded machine, which boots it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use modstrap_initramfs::Hardware;
 use modstrap_initramfs::hardware::Record;
 use modstrap_initramfs::plan::{Given, Plan, plan};
 use modstrap_qemu::tool::Tool;
@@ -46,7 +47,7 @@ fn same(bus: Bus, kind: FileSystem, root: &str, node: &str) -> Result<()> {
     if matches!(bus, Bus::VirtioBlk | Bus::VirtioScsi | Bus::Nvme | Bus::Ahci | Bus::Usb) {
         drive = drive.property("serial", SERIAL);
     }
-    let finished = image.boot().drive(drive).append(root).run()?;
+    let finished = image.boot().drive(drive.clone()).append(root).run()?;
     let report = finished.reached(&format!("{node} ({})", kind.name()));
 
     let text = report.section("hardware")?.join("\n");
@@ -63,6 +64,16 @@ fn same(bus: Bus, kind: FileSystem, root: &str, node: &str) -> Result<()> {
     finished.expect(planned == loaded, format!("planned: {planned:?}\nloaded: {loaded:?}\n{text}"));
     let reached = plan.root.with_context(|| format!("the plan does not reach the root: {:?}", plan.failure))?;
     finished.expect(reached.source == node && reached.file_system == kind.name(), format!("{reached:?}"));
+
+    // The image for that machine takes no more than the other, and leaves alone what had no disks.
+    let hardware = Hardware::Names(scratch.file(&text)?);
+    let own = Image::build(&image.kernel, scratch.path(), |request| request.hardware = hardware)?;
+    let finished = own.boot().drive(drive).append(root).run()?;
+    let report = finished.reached(&format!("{node} ({})", kind.name()));
+    let on_own = self::loaded(&report)?;
+    let is_less =
+        on_own.iter().all(|name| loaded.contains(name)) && (bus == Bus::Ahci || !on_own.contains(&"ahci".into()));
+    finished.expect(is_less, format!("loaded: {on_own:?}\nof {loaded:?}"));
     Ok(())
 }
 
