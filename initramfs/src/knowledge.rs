@@ -46,6 +46,12 @@ struct Companions {
     is_loaded: bool,
 }
 
+impl Companions {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(Name::as_str)
+    }
+}
+
 /// Whose companions a line names.
 #[derive(Debug)]
 enum Who {
@@ -128,14 +134,16 @@ impl Knowledge {
 
     /// The names of what an image must hold when it holds `module`, whose nature is given.
     pub fn companions<'k>(&'k self, module: &Module, nature: Nature) -> impl Iterator<Item = &'k str> {
-        let lines = self.companions.iter().filter(move |line| line.who.fits(module, nature));
-        lines.flat_map(|line| line.names.iter().map(|name| name.as_str()))
+        self.lines_for(module, nature).flat_map(Companions::names)
     }
 
     /// Those of them that a boot loads once it has loaded `module`.
     pub fn followers<'k>(&'k self, module: &Module, nature: Nature) -> impl Iterator<Item = &'k str> {
-        let lines = self.companions.iter().filter(move |line| line.is_loaded && line.who.fits(module, nature));
-        lines.flat_map(|line| line.names.iter().map(|name| name.as_str()))
+        self.lines_for(module, nature).filter(|line| line.is_loaded).flat_map(Companions::names)
+    }
+
+    fn lines_for<'k>(&'k self, module: &Module, nature: Nature) -> impl Iterator<Item = &'k Companions> {
+        self.companions.iter().filter(move |line| line.who.fits(module, nature))
     }
 
     /// Where a module stands among others for the same purpose, as the providers of one crypto alias: the least rank

@@ -234,7 +234,8 @@ impl<'a, M: Machine> Modules<'a, M> {
         }
     }
 
-    /// Loads the module of the root's file system where `rootfstype=` or `modstrap.expect=` tells it, once: there is time while devices come.
+    /// Loads the module of the root's file system where `rootfstype=` or `modstrap.expect=` tells it, once: there is time
+    /// while devices come.
     pub fn load_known_file_system(&mut self, log: &mut Log) {
         if let Some(kind) = self.expected.take() {
             self.load_file_system(kind, log);

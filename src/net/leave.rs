@@ -67,7 +67,7 @@ pub fn leave(device: &[u8], protocol: &[u8], lease: &Lease) {
     leave_resolver(lease);
 }
 
-/// What the C library wants to know of name servers.
+/// The file in which the C library looks for name servers.
 pub const RESOLVER: &CStr = c"/run/resolv.conf";
 
 /// Writes what the C library wants to know of name servers.

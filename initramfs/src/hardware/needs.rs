@@ -43,15 +43,15 @@ impl Needs {
         if let Some(modalias) = &record.processor {
             needs.take(modalias, tree.find(modalias), &leads_to_root);
         }
-        for name in record.drivers_above_disks() {
+        let drivers = record.drivers_above_disks();
+        for name in &drivers {
             needs.take_named(name, tree.find(name), "which drives what is above a disk of the record");
         }
         let used = record
             .above_disks()
             .filter_map(|device| device.modalias.as_deref())
             .flat_map(|alias| tree.find(alias).modules);
-        let used: BTreeSet<usize> =
-            used.chain(record.drivers_above_disks().into_iter().filter_map(|name| tree.by_name(name))).collect();
+        let used: BTreeSet<usize> = used.chain(drivers.iter().filter_map(|name| tree.by_name(name))).collect();
         needs.idle = needs.modules.iter().map(|(index, _)| *index).filter(|index| !used.contains(index)).collect();
         let file_systems = record.file_systems();
         needs.any_file_system = file_systems.is_none();
