@@ -14,8 +14,7 @@ use modstrap_initramfs::tree::Tree;
 use modstrap_initramfs::{Compress, Request, archive};
 use modstrap_qemu::Boot;
 use modstrap_qemu::kernels::Kernel;
-
-use crate::scratch::add_program;
+use modstrap_qemu::tree::add_program;
 
 /// An image and the kernel that it is booted with.
 #[derive(Clone, Debug)]
@@ -42,9 +41,10 @@ impl Image {
     }
 
     /// A guest with this image and its kernel, and with one processor: where many tests share few processors, QEMU's
-    /// emulation of several loses timer interrupts once in a hundred boots, long before the loader starts.
+    /// emulation of several loses timer interrupts once in a hundred boots, long before the loader starts. The kernel does
+    /// not test its own cryptography, which takes an emulated one an eighth of a boot.
     pub fn boot(&self) -> Boot {
-        Boot::new(&self.kernel.image, &self.file).processors(1)
+        Boot::new(&self.kernel.image, &self.file).processors(1).append("cryptomgr.notests")
     }
 
     /// The names of these modules of the image and of all that may be loaded with them.

@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use modstrap_initramfs::Hardware;
@@ -65,12 +64,4 @@ impl Scratch {
     pub fn hardware(&self, modules: &[&str]) -> Result<Hardware> {
         Ok(Hardware::Names(self.file(modules.join("\n"))?))
     }
-}
-
-/// Puts a program into a root tree.
-pub fn add_program(tree: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
-    let path = tree.join(name);
-    fs::write(&path, content)
-        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -21,6 +21,9 @@ const FOREIGN: [&str; 11] = [
     "MODSTRAP_SYMBOLS",
 ];
 
+/// How far cargo's output of one build script, `<profile>/build/<package>/out`, lies below its target directory.
+const BELOW_TARGET: usize = 4;
+
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }
@@ -36,8 +39,19 @@ fn embed(package: &str, name: &str, features: &[&str], to: &str, further: &[&str
         println!("cargo::rerun-if-changed={}", source.display());
     }
     println!("cargo::rerun-if-changed=build.rs");
-    let program = build(&root, &out.join("program"), package, name, features);
+    // One directory for all that embed a program, in whatever profile: each is then built once.
+    let shared = out.ancestors().nth(BELOW_TARGET).expect("OUT_DIR lies below the target directory").join("embedded");
+    let _turn = take_turn(&shared).unwrap_or_else(|error| panic!("{}: {error}", shared.display()));
+    let program = build(&root, &shared, package, name, features);
     std::fs::copy(&program, out.join(to)).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+}
+
+/// Waits until nobody else builds there: programs of one name replace each other.
+fn take_turn(directory: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::create_dir_all(directory)?;
+    let turn = std::fs::File::create(directory.join("turn"))?;
+    turn.lock()?;
+    Ok(turn)
 }
 
 /// Builds it below `directory`; returns where it is.

@@ -22,6 +22,7 @@ use crate::tree::MARKER;
 /// | `tainted`, `printk`, `modprobe` | the sysctls tainted, printk_devkmsg and modprobe |
 /// | `processes` | all but kernel threads: pid and arguments |
 /// | `kmsg` | the loader's lines in the kernel log, also those that the console did not show |
+/// | `hardware` | the record of the machine, where the root has [a recorder](crate::tree::add_recorder) |
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     sections: BTreeMap<String, Vec<String>>,

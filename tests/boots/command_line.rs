@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 use modstrap_qemu::FileSystem::{self, Btrfs, Ext4};
-use modstrap_qemu::tree::MARKER;
+use modstrap_qemu::tree::{MARKER, add_program};
 use modstrap_qemu::{Bus, Finished, Recipe, Report};
-use modstrap_tests::scratch::add_program;
 use modstrap_tests::{Image, Scratch, Verdict, boots};
 
 use crate::amd64;

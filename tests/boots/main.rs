@@ -1,7 +1,7 @@
 //! The boot matrix: real kernels, with their own modules, from real disks to a real init, or to the right message.
 //!
 //! Every test boots QEMU guests and is therefore ignored unless asked for:
-//! `cargo test -p modstrap-tests -- --ignored --test-threads=2`. The kernels are those that `qemu/setup tests` puts
+//! `cargo test -p modstrap-tests -- --ignored --test-threads=3`. The kernels are those that `qemu/setup tests` puts
 //! into the cache.
 
 mod buses;

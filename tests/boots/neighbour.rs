@@ -38,7 +38,7 @@ impl Neighbour<'_> {
         let root = scratch.drive(&Recipe::new(FileSystem::Ext4).from(self.tree), Bus::VirtioBlk)?;
         let boot = image()?.boot().nic(Nic::joined(Model::VirtioNet, wire, true)).drive(root);
         let boot = self.drives.into_iter().fold(boot, modstrap_qemu::Boot::drive);
-        let boot = boot.append("root=/dev/vda rw init=/sbin/serve rd.neednet=1 cryptomgr.notests");
+        let boot = boot.append("root=/dev/vda rw init=/sbin/serve rd.neednet=1");
         let boot = boot.append("ip=10.9.0.1:::255.255.255.0::eth0:off").append(self.words);
         Ok(boot.timeout(Duration::from_secs(150)).background())
     }

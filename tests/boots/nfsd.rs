@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use modstrap_qemu::Report;
 use modstrap_qemu::server::nfsd;
-use modstrap_qemu::tree::{self, MARKER};
-use modstrap_tests::scratch::add_program;
+use modstrap_qemu::tree::{self, MARKER, add_program};
 use modstrap_tests::verdict::loaded_with;
 use modstrap_tests::{Scratch, Verdict, boots};
 

@@ -1,8 +1,8 @@
 //! A root on a disk that a server lends by NVMe over TCP. The server is the kernel's own, in a second guest.
 
 use anyhow::Result;
+use modstrap_qemu::tree::add_program;
 use modstrap_qemu::{Bus, FileSystem, Finished, Model, Nic, Recipe};
-use modstrap_tests::scratch::add_program;
 use modstrap_tests::verdict::loaded_with;
 use modstrap_tests::{Scratch, Verdict, boots};
 

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use modstrap_qemu::FileSystem::{Ext4, Squashfs, Vfat};
-use modstrap_qemu::tree::MARKER;
+use modstrap_qemu::tree::{MARKER, add_program};
 use modstrap_qemu::{Boot, Bus, Drive, FileSystem, Protocol, Recipe, Share};
-use modstrap_tests::scratch::add_program;
 use modstrap_tests::{Image, Scratch, Verdict, boots};
 
 use crate::{amd64, cloud};

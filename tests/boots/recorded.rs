@@ -1,22 +1,15 @@
 //! A record that is captured in a guest, and the boot that `modstrap plan` makes of it: the same modules in the same order
 //! as that guest's loader has just loaded; and the image for the recorded machine, which boots it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use modstrap_initramfs::Hardware;
 use modstrap_initramfs::hardware::Record;
 use modstrap_initramfs::plan::{Given, Plan, plan};
-use modstrap_qemu::tool::Tool;
+use modstrap_qemu::tree::add_recorder;
 use modstrap_qemu::{Bus, FileSystem, Recipe, Report, Table};
-use modstrap_tests::scratch::add_program;
 use modstrap_tests::{Image, Scratch, Verdict, boots};
 
 use crate::amd64;
-
-const LDD: Tool = Tool::new("ldd", "libc-bin");
-const STRIP: Tool = Tool::new("strip", "binutils");
 
 /// The identifiers of every disk: none of them may stand in a record.
 const UUID: &str = "c2ea1eab-6ec9-46b2-aa6f-53221907902a";
@@ -37,11 +30,7 @@ fn same(bus: Bus, kind: FileSystem, root: &str, node: &str) -> Result<()> {
     let scratch = Scratch::new()?;
     let image = amd64()?;
     let tree = scratch.tree()?;
-    add_modstrap(&scratch, &tree)?;
-    let rc = tree.join("etc/rc");
-    let script =
-        fs::read_to_string(&rc)?.replace("section end", "section hardware; /bin/modstrap hardware\n    section end");
-    fs::write(&rc, script)?;
+    add_recorder(&tree)?;
     let recipe = Recipe::new(kind).from(tree).label(LABEL).uuid(UUID).table(Table::Gpt);
     let mut drive = scratch.drive(&recipe, bus)?;
     if matches!(bus, Bus::VirtioBlk | Bus::VirtioScsi | Bus::Nvme | Bus::Ahci | Bus::Usb) {
@@ -86,27 +75,4 @@ fn loaded(report: &Report) -> Result<Vec<String>> {
     let lines = report.section("kmsg")?.iter();
     let names = lines.filter_map(|line| line.split_once("modstrap: loaded ")).map(|(_, name)| name.trim());
     Ok(names.filter(|name| !name.contains(' ')).map(str::to_string).collect())
-}
-
-/// Puts `modstrap` into a root tree, with the libraries that it wants.
-fn add_modstrap(scratch: &Scratch, tree: &Path) -> Result<()> {
-    let program = modstrap()?;
-    let stripped = scratch.path();
-    STRIP.command()?.arg("-o").arg(&stripped).arg(&program).run()?;
-    add_program(tree, "bin/modstrap", fs::read(stripped)?)?;
-    let libraries = LDD.command()?.arg(&program).run()?;
-    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
-        let directory = Path::new(library).parent().context("a library at the root")?.strip_prefix("/")?;
-        fs::create_dir_all(tree.join(directory))?;
-        add_program(tree, library.trim_start_matches('/'), fs::read(library)?)?;
-    }
-    Ok(())
-}
-
-/// The program, which is built with the tests of its own crate, beside those of this one.
-fn modstrap() -> Result<PathBuf> {
-    let directory = std::env::current_exe()?;
-    let program = directory.ancestors().nth(2).context("a test outside a target directory")?.join("modstrap");
-    ensure!(program.is_file(), "there is no {}: build it with `cargo build -p modstrap-initramfs`", program.display());
-    Ok(program)
 }

@@ -4,8 +4,8 @@
 use anyhow::Result;
 use modstrap_initramfs::FileSpec;
 use modstrap_qemu::FileSystem::{Ext4, Xfs};
-use modstrap_qemu::{Bus, Recipe, tree};
-use modstrap_tests::scratch::add_program;
+use modstrap_qemu::tree::{self, add_program};
+use modstrap_qemu::{Bus, Recipe};
 use modstrap_tests::{Image, Scratch, Verdict, boots};
 
 use crate::amd64;

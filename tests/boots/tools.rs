@@ -11,9 +11,8 @@ use modstrap_initramfs::FileSpec;
 use modstrap_initramfs::contents::Contents;
 use modstrap_qemu::FileSystem::Ext4;
 use modstrap_qemu::tool::Tool;
-use modstrap_qemu::tree::{self, MARKER};
+use modstrap_qemu::tree::{self, MARKER, add_program};
 use modstrap_qemu::{Bus, Recipe};
-use modstrap_tests::scratch::add_program;
 use modstrap_tests::{Image, Scratch, Verdict, boots};
 
 use crate::amd64;

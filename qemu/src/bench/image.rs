@@ -1,8 +1,7 @@
 //! The images of the benchmark.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use modstrap::table::layout::{BLOBS_PATH, TABLE_PATH};
@@ -28,13 +27,6 @@ impl Image {
         let metadata = fs::metadata(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
         Ok(metadata.len())
     }
-}
-
-/// Writes a program that may be run.
-pub(super) fn write_program(path: &Path, content: &[u8]) -> Result<()> {
-    fs::write(path, content)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The image with the floor in the place of the loader: it then counts what the loader's parts cost.

@@ -1,6 +1,7 @@
 //! One boot that is counted, and what its log tells.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::{Bench, Root, UUID};
 use crate::drive::{Bus, Drive};
-use crate::{Boot, Finished, Outcome};
+use crate::{Boot, FileSystem, Finished, Outcome, Recipe, Table, tree};
 
 /// How the kernel announces /init, and how the floor's init announces itself.
 const BEGIN: &str = "Run /init as init process";
@@ -94,7 +95,7 @@ fn facts<'a>(finished: &'a Finished, word: &'a str) -> impl Iterator<Item = &'a 
 impl Bench {
     /// Counts one boot.
     pub(super) fn measure(&self, image: &Path, bus: Bus, root: Root) -> Result<Figures> {
-        Figures::of(&self.boot(image, bus, root, MEMORY, &[]).run()?)
+        Figures::of(&counted(self.boot(image, bus, root, MEMORY, &[])).run()?)
     }
 
     /// The boot of several that cost least.
@@ -111,14 +112,14 @@ impl Bench {
 
     /// Counts where the instructions of such a boot went, by an image that is made for it.
     pub(super) fn split(&self, image: &Path, bus: Bus, figures: &Figures) -> Result<Split> {
-        let finished = self.boot(image, bus, Root::Name, MEMORY, &figures.loaded).run()?;
+        let finished = counted(self.boot(image, bus, Root::Name, MEMORY, &figures.loaded)).run()?;
         Split::of(&finished, figures.to_real_init)
     }
 
     /// The least memory with which an image boots, in MiB, to a multiple of four.
     pub(super) fn least_memory(&self, image: &Path, bus: Bus, root: Root) -> Result<u32> {
         let boots = |memory: u32| -> Result<bool> {
-            let finished = self.boot(image, bus, root, memory, &[]).run()?;
+            let finished = self.boot(image, bus, root, memory, &[]).append(WORDS).run()?;
             Ok(finished.outcome == Outcome::RealInit)
         };
         let (mut too_little, mut enough) = (10, MEMORY / 4);
@@ -127,6 +128,20 @@ impl Bench {
             if boots(middle * 4)? { enough = middle } else { too_little = middle }
         }
         Ok(enough * 4)
+    }
+
+    /// The record of the machine with its disk on this bus, made where it boots this image; the record's file.
+    pub(super) fn record(&self, image: &Path, bus: Bus) -> Result<PathBuf> {
+        let path = |what: &str| self.work.path().join(format!("{}.{what}", bus.name()));
+        let (tree, disk, record) = (path("tree"), path("disk"), path("hardware"));
+        tree::write(&tree)?;
+        tree::add_recorder(&tree)?;
+        Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(&disk)?;
+        let boot = Boot::new(&self.kernel.image, image).drive(Drive::new(disk, bus)).processors(1);
+        let finished = boot.append(format!("root=UUID={UUID}")).run()?;
+        let text = finished.real_init()?.section("hardware")?.join("\n");
+        fs::write(&record, text).context("cannot write the record of the machine")?;
+        Ok(record)
     }
 
     fn boot(&self, image: &Path, bus: Bus, root: Root, memory: u32, modules: &[String]) -> Boot {
@@ -140,7 +155,7 @@ impl Bench {
             Root::Name => format!("root={node}"),
             Root::Uuid => format!("root=UUID={UUID}"),
         };
-        counted(Boot::new(&self.kernel.image, image))
+        Boot::new(&self.kernel.image, image)
             .as_is(true)
             .drive(Drive::new(&self.disk, bus))
             // The floor reads its arguments, the real init none.

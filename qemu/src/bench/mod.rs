@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 use crate::drive::Bus;
 use crate::kernels::Kernel;
+use crate::tree::add_program;
 use crate::{FileSystem, Recipe, Table};
 
 pub use measure::{Figures, Split};
@@ -114,7 +115,7 @@ impl Bench {
         for directory in ["sbin", "dev", "etc", "proc", "sys", "run"] {
             std::fs::create_dir_all(tree.join(directory))?;
         }
-        image::write_program(&tree.join("sbin/init"), FLOOR)?;
+        add_program(&tree, "sbin/init", FLOOR)?;
         // systemd in an initramfs leaves for nothing that is without (src/basic/os-util.c, `path_is_os_tree`).
         std::fs::write(tree.join("etc/os-release"), "ID=bench\n")?;
         let disk = work.path().join("disk.img");

@@ -120,30 +120,32 @@ impl<'a> Images<'a> {
     fn make(&mut self, subject: Subject, bus: Bus, name: &str) -> Result<Image> {
         let bench = self.bench;
         match subject {
-            Subject::Ours(Drivers::Generic) => return image::ours(bench, name, Hardware::Generic),
-            Subject::Ours(Drivers::All) => return image::ours(bench, name, Hardware::All),
-            _ => {}
-        }
-        let Needed { digest, plain } = self.needed(bus)?;
-        let all = [digest.as_slice(), &plain].concat();
-        match subject {
-            Subject::Peer(peer) => Ok(peer.image(&bench.kernel, &plain)?.image),
-            Subject::Ours(_) => image::of_modules(bench, name, &all),
-            Subject::Floor { is_smart: false } => image::floor(bench, &self.tree, name, &plain),
+            Subject::Ours(Drivers::Generic) => image::ours(bench, name, Hardware::Generic),
+            Subject::Ours(Drivers::All) => image::ours(bench, name, Hardware::All),
+            Subject::Ours(Drivers::Machine) => {
+                let generic = self.of(Subject::Ours(Drivers::Generic), bus)?;
+                image::ours(bench, name, Hardware::Names(bench.record(&generic.file, bus)?))
+            }
+            Subject::Peer(peer) => Ok(peer.image(&bench.kernel, &self.needed(bus)?.plain)?.image),
+            Subject::Floor { is_smart: false } => {
+                let Needed { plain, .. } = self.needed(bus)?;
+                image::floor(bench, &self.tree, name, &plain)
+            }
             Subject::Floor { is_smart: true } => {
+                let Needed { digest, plain } = self.needed(bus)?;
                 ensure!(!digest.is_empty(), "no module provides the digest of the signatures");
-                image::floor(bench, &self.tree, name, &all)
+                image::floor(bench, &self.tree, name, &[digest, plain].concat())
             }
         }
     }
 
-    /// What has to be loaded for a disk on this bus: what ours loads of all that there is to choose from.
+    /// What has to be loaded for a disk on this bus: what ours loads that is made for such a machine.
     fn needed(&mut self, bus: Bus) -> Result<Needed> {
         if let Some(needed) = self.needed.get(&bus.name()) {
             return Ok(needed.clone());
         }
-        let generic = self.of(Subject::Ours(Drivers::Generic), bus)?;
-        let figures = self.bench.measure(&generic.file, bus, Root::Name);
+        let own = self.of(Subject::Ours(Drivers::Machine), bus)?;
+        let figures = self.bench.measure(&own.file, bus, Root::Name);
         let figures = figures.context("cannot find out which modules this machine needs")?;
         let (digest, plain) = image::part_digest(&self.tree, &figures.loaded);
         let needed = Needed { digest, plain };

@@ -5,6 +5,7 @@
 //!
 //! busybox's init overwrites its own arguments. Tests that want to see pid 1's use `init=/bin/sh -- /etc/rc ...`.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ const RC: &str = include_str!("rc");
 const INITTAB: &str = include_str!("inittab");
 const PROFILE: &str = include_str!("profile");
 const BUSYBOX: Tool = Tool::new("busybox", "busybox-static");
+const STRIP: Tool = Tool::new("strip", "binutils");
+const LDD: Tool = Tool::new("ldd", "libc-bin");
 
 /// Directories that an init expects to exist, since a read-only root leaves no second chance.
 const DIRECTORIES: [&str; 8] = ["bin", "sbin", "etc", "dev", "proc", "sys", "run", "tmp"];
@@ -41,24 +44,51 @@ pub fn write(directory: &Path) -> Result<()> {
         let path = directory.join(name);
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
     }
-    let busybox = static_busybox()?;
-    write_file(directory, "bin/busybox", &fs::read(&busybox)?, 0o755)?;
+    add_program(directory, "bin/busybox", fs::read(static_busybox()?)?)?;
     let words = [("@MARKER@", MARKER), ("@STAY@", STAY), ("@BRIEF@", BRIEF)];
     let rc = words.iter().fold(RC.to_owned(), |text, (place, word)| text.replace(place, word));
-    write_file(directory, "etc/rc", rc.as_bytes(), 0o755)?;
-    write_file(directory, "etc/inittab", INITTAB.as_bytes(), 0o644)?;
-    write_file(directory, "etc/profile", PROFILE.as_bytes(), 0o644)?;
+    add_program(directory, "etc/rc", rc)?;
+    for (name, content) in [("etc/inittab", INITTAB), ("etc/profile", PROFILE)] {
+        fs::write(directory.join(name), content).with_context(|| format!("cannot write {name}"))?;
+    }
     for (link, target) in [("sbin/init", "../bin/busybox"), ("bin/sh", "busybox")] {
         symlink(target, directory.join(link)).with_context(|| format!("cannot link {link}"))?;
     }
     Ok(())
 }
 
-fn write_file(directory: &Path, name: &str, content: &[u8], mode: u32) -> Result<()> {
+/// Puts a program into a tree.
+pub fn add_program(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
     let path = directory.join(name);
     fs::write(&path, content)
-        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Puts `modstrap` into a tree, with the libraries that it wants: the report then has the section `hardware`, a record of
+/// the guest.
+pub fn add_recorder(directory: &Path) -> Result<()> {
+    let program = modstrap()?;
+    let stripped = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+    STRIP.command()?.arg("-o").arg(stripped.path()).arg(&program).run()?;
+    add_program(directory, "bin/modstrap", fs::read(stripped.path())?)?;
+    let libraries = LDD.command()?.arg(&program).run()?;
+    for library in libraries.split_whitespace().filter_map(|word| word.strip_prefix('/')) {
+        let from = Path::new("/").join(library);
+        let parent = directory.join(library);
+        fs::create_dir_all(parent.parent().unwrap_or(directory))?;
+        add_program(directory, library, fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?)?;
+    }
+    Ok(())
+}
+
+/// The builder's program, which is built beside this one, or beside the tests.
+fn modstrap() -> Result<PathBuf> {
+    let own = env::current_exe().context("cannot find this program's own file")?;
+    let mut candidates = own.ancestors().skip(1).take(2).map(|directory| directory.join("modstrap"));
+    candidates.find(|program| program.is_file()).with_context(|| {
+        format!("there is no modstrap beside {}: build it with `cargo build -p modstrap-initramfs`", own.display())
+    })
 }
 
 /// A busybox that runs alone: the machine's own where it is static, else the one in the cache.
