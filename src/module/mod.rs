@@ -38,7 +38,7 @@ const PATIENCE: u64 = 8000;
 /// How long, in milliseconds, it waits whatever happens.
 const LONG_PATIENCE: u64 = 25_000;
 
-/// How long, in milliseconds, between two looks.
+/// How long, in milliseconds, between two looks at first.
 const PAUSE: u64 = 20;
 
 /// How many workers there are beside this process: each has a module in memory, and orders of loading are narrow.
@@ -478,13 +478,15 @@ impl<'a, M: Machine> Modules<'a, M> {
                 Presence::Coming => self.machine.claim(id).err().unwrap_or(1),
             };
             let before = core::mem::replace(&mut progress, self.machine.progress(loader));
+            let time = now();
             if progress != before {
-                latest = now();
+                latest = time;
             }
-            if now() >= latest + PATIENCE || now() >= begun + LONG_PATIENCE {
+            if time >= latest + PATIENCE || time >= begun + LONG_PATIENCE {
                 return Presence::Coming;
             }
-            sleep(PAUSE);
+            // Many who wait must not keep from its work the one for whom they wait.
+            sleep(((time - begun) / 8).max(PAUSE));
         }
     }
 
