@@ -95,7 +95,7 @@ fn facts<'a>(finished: &'a Finished, word: &'a str) -> impl Iterator<Item = &'a 
 impl Bench {
     /// Counts one boot.
     pub(super) fn measure(&self, image: &Path, bus: Bus, root: Root) -> Result<Figures> {
-        Figures::of(&counted(self.boot(image, bus, root, MEMORY, &[])).run()?)
+        Figures::of(&clocked(self.boot(image, bus, root, MEMORY, &[])).run()?)
     }
 
     /// The boot of several that cost least.
@@ -112,14 +112,14 @@ impl Bench {
 
     /// Counts where the instructions of such a boot went, by an image that is made for it.
     pub(super) fn split(&self, image: &Path, bus: Bus, figures: &Figures) -> Result<Split> {
-        let finished = counted(self.boot(image, bus, Root::Name, MEMORY, &figures.loaded)).run()?;
+        let finished = clocked(self.boot(image, bus, Root::Name, MEMORY, &figures.loaded)).run()?;
         Split::of(&finished, figures.to_real_init)
     }
 
     /// The least memory with which an image boots, in MiB, to a multiple of four.
     pub(super) fn least_memory(&self, image: &Path, bus: Bus, root: Root) -> Result<u32> {
         let boots = |memory: u32| -> Result<bool> {
-            let finished = self.boot(image, bus, root, memory, &[]).append(WORDS).run()?;
+            let finished = self.boot(image, bus, root, memory, &[]).run()?;
             Ok(finished.outcome == Outcome::RealInit)
         };
         let (mut too_little, mut enough) = (10, MEMORY / 4);
@@ -157,6 +157,7 @@ impl Bench {
         };
         Boot::new(&self.kernel.image, image)
             .as_is(true)
+            .append(WORDS)
             .drive(Drive::new(&self.disk, bus))
             // The floor reads its arguments, the real init none.
             .append(format!("{root} -- {node} ext4 {}", modules.join(" ")))
@@ -167,7 +168,13 @@ impl Bench {
 }
 
 /// A boot whose clock counts instructions: a nanosecond for each, of any processor, and the host's time while all of them wait.
+/// To be asked for before other words are, which may end those that are the kernel's.
 #[must_use]
 pub fn counted(boot: Boot) -> Boot {
-    boot.argument("-icount").argument("shift=0,sleep=on").append(WORDS).timeout(TIMEOUT)
+    clocked(boot).append(WORDS)
+}
+
+/// The same without the kernel's words.
+fn clocked(boot: Boot) -> Boot {
+    boot.argument("-icount").argument("shift=0,sleep=on").timeout(TIMEOUT)
 }

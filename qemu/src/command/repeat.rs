@@ -63,14 +63,13 @@ impl Words {
             if let Some(limit) = self.throttle {
                 drive = drive.throttle(limit);
             }
-            let mut boot = Boot::new(&kernel.image, &image)
+            let boot = Boot::new(&kernel.image, &image);
+            let boot = if self.virtual_time { counted(boot) } else { boot };
+            let boot = boot
                 .drive(drive)
                 .accelerator(&self.accel)
                 .processors(self.smp)
                 .append(format!("root=UUID={UUID} {}", self.append));
-            if self.virtual_time {
-                boot = counted(boot);
-            }
             let runs = repeat(&boot, self.times.unwrap_or_default() as usize, &words, |run| {
                 let time = run.to_root.map_or("no root".into(), |time| format!("{time} ms"));
                 eprintln!("{}, {} modules, {time} {}", run.found.root, run.found.modules.len(), run.words);
