@@ -41,10 +41,9 @@ impl Image {
     }
 
     /// A guest with this image and its kernel, and with one processor: where many tests share few processors, QEMU's
-    /// emulation of several loses timer interrupts once in a hundred boots, long before the loader starts. The kernel does
-    /// not test its own cryptography, which takes an emulated one an eighth of a boot.
+    /// emulation of several loses timer interrupts once in a hundred boots, long before the loader starts.
     pub fn boot(&self) -> Boot {
-        Boot::new(&self.kernel.image, &self.file).processors(1).append("cryptomgr.notests")
+        Boot::new(&self.kernel.image, &self.file).processors(1).without_self_tests()
     }
 
     /// The names of these modules of the image and of all that may be loaded with them.

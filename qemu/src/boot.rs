@@ -108,6 +108,12 @@ impl Boot {
         self
     }
 
+    /// Spares the kernel the tests of its own cryptography, which take an emulated one an eighth of a boot.
+    #[must_use]
+    pub fn without_self_tests(self) -> Self {
+        self.append("cryptomgr.notests")
+    }
+
     /// Adds words to the kernel command line, after the console's and `panic=-1`.
     #[must_use]
     pub fn append(mut self, words: impl Into<String>) -> Self {

@@ -9,16 +9,13 @@ use serde::Serialize;
 
 use super::{Bench, Root, UUID};
 use crate::drive::{Bus, Drive};
-use crate::{Boot, FileSystem, Finished, Outcome, Recipe, Table, tree};
+use crate::{Boot, Finished, Outcome, tree};
 
 /// How the kernel announces /init, and how the floor's init announces itself.
 const BEGIN: &str = "Run /init as init process";
 const END: &str = "bench: the real init runs";
 /// What the floor's init tells last.
 const LAST: &str = "bench: the end";
-
-/// The kernel tests cryptographic algorithms beside /init, by itself and for as long as it takes.
-const WORDS: &str = "cryptomgr.notests";
 
 /// Counting is slow: some 15 to 60 s for each boot on an idle machine.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -95,7 +92,7 @@ fn facts<'a>(finished: &'a Finished, word: &'a str) -> impl Iterator<Item = &'a 
 impl Bench {
     /// Counts one boot.
     pub(super) fn measure(&self, image: &Path, bus: Bus, root: Root) -> Result<Figures> {
-        Figures::of(&clocked(self.boot(image, bus, root, MEMORY, &[])).run()?)
+        Figures::of(&counted(self.boot(image, bus, root, MEMORY, &[])).run()?)
     }
 
     /// The boot of several that cost least.
@@ -112,7 +109,7 @@ impl Bench {
 
     /// Counts where the instructions of such a boot went, by an image that is made for it.
     pub(super) fn split(&self, image: &Path, bus: Bus, figures: &Figures) -> Result<Split> {
-        let finished = clocked(self.boot(image, bus, Root::Name, MEMORY, &figures.loaded)).run()?;
+        let finished = counted(self.boot(image, bus, Root::Name, MEMORY, &figures.loaded)).run()?;
         Split::of(&finished, figures.to_real_init)
     }
 
@@ -136,7 +133,7 @@ impl Bench {
         let (tree, disk, record) = (path("tree"), path("disk"), path("hardware"));
         tree::write(&tree)?;
         tree::add_recorder(&tree)?;
-        Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(&disk)?;
+        super::write_disk(tree, &disk)?;
         let boot = Boot::new(&self.kernel.image, image).drive(Drive::new(disk, bus)).processors(1);
         let finished = boot.append(format!("root=UUID={UUID}")).run()?;
         let text = finished.real_init()?.section("hardware")?.join("\n");
@@ -157,7 +154,8 @@ impl Bench {
         };
         Boot::new(&self.kernel.image, image)
             .as_is(true)
-            .append(WORDS)
+            // They run beside /init, and for as long as it takes.
+            .without_self_tests()
             .drive(Drive::new(&self.disk, bus))
             // The floor reads its arguments, the real init none.
             .append(format!("{root} -- {node} ext4 {}", modules.join(" ")))
@@ -168,13 +166,7 @@ impl Bench {
 }
 
 /// A boot whose clock counts instructions: a nanosecond for each, of any processor, and the host's time while all of them wait.
-/// To be asked for before other words are, which may end those that are the kernel's.
 #[must_use]
 pub fn counted(boot: Boot) -> Boot {
-    clocked(boot).append(WORDS)
-}
-
-/// The same without the kernel's words.
-fn clocked(boot: Boot) -> Boot {
     boot.argument("-icount").argument("shift=0,sleep=on").timeout(TIMEOUT)
 }

@@ -15,7 +15,7 @@ mod subject;
 mod table;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -119,7 +119,7 @@ impl Bench {
         // systemd in an initramfs leaves for nothing that is without (src/basic/os-util.c, `path_is_os_tree`).
         std::fs::write(tree.join("etc/os-release"), "ID=bench\n")?;
         let disk = work.path().join("disk.img");
-        Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(&disk)?;
+        write_disk(tree, &disk)?;
         Ok(Bench { kernel, compress, boots, with_memory, work, disk })
     }
 
@@ -196,6 +196,11 @@ impl Row {
         };
         eprintln!("{name}, {bus}, {root}: {outcome}");
     }
+}
+
+/// Makes the disk of a benchmark, with a root of these files.
+fn write_disk(tree: PathBuf, to: &Path) -> Result<()> {
+    Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(to)
 }
 
 /// Whether a row of this name is wanted: one of the texts is in it, or there are none.

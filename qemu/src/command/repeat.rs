@@ -64,7 +64,7 @@ impl Words {
                 drive = drive.throttle(limit);
             }
             let boot = Boot::new(&kernel.image, &image);
-            let boot = if self.virtual_time { counted(boot) } else { boot };
+            let boot = if self.virtual_time { counted(boot).without_self_tests() } else { boot };
             let boot = boot
                 .drive(drive)
                 .accelerator(&self.accel)

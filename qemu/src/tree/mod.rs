@@ -74,10 +74,10 @@ pub fn add_recorder(directory: &Path) -> Result<()> {
     add_program(directory, "bin/modstrap", fs::read(stripped.path())?)?;
     let libraries = LDD.command()?.arg(&program).run()?;
     for library in libraries.split_whitespace().filter_map(|word| word.strip_prefix('/')) {
-        let from = Path::new("/").join(library);
-        let parent = directory.join(library);
-        fs::create_dir_all(parent.parent().unwrap_or(directory))?;
-        add_program(directory, library, fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?)?;
+        let content = fs::read(Path::new("/").join(library)).with_context(|| format!("cannot read /{library}"))?;
+        let parent = Path::new(library).parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(directory.join(parent)).with_context(|| format!("cannot make {}", parent.display()))?;
+        add_program(directory, library, content)?;
     }
     Ok(())
 }
