@@ -130,10 +130,11 @@ impl Bench {
     /// The record of the machine with its disk on this bus, made where it boots this image; the record's file.
     pub(super) fn record(&self, image: &Path, bus: Bus) -> Result<PathBuf> {
         let path = |what: &str| self.work.path().join(format!("{}.{what}", bus.name()));
-        let (tree, disk, record) = (path("tree"), path("disk"), path("hardware"));
-        tree::write(&tree)?;
-        tree::add_recorder(&tree)?;
-        super::write_disk(tree, &disk)?;
+        let (disk, record) = (path("disk"), path("hardware"));
+        let tree = tempfile::tempdir_in(&self.work)?;
+        tree::write(tree.path())?;
+        tree::add_recorder(tree.path())?;
+        super::write_disk(tree.path().to_path_buf(), &disk)?;
         let boot = Boot::new(&self.kernel.image, image).drive(Drive::new(disk, bus)).processors(1);
         let finished = boot.append(format!("root=UUID={UUID}")).run()?;
         let text = finished.real_init()?.section("hardware")?.join("\n");

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 use crate::drive::Bus;
 use crate::kernels::Kernel;
-use crate::tree::add_program;
+use crate::tree::{self, add_program};
 use crate::{FileSystem, Recipe, Table};
 
 pub use measure::{Figures, Split};
@@ -130,6 +130,10 @@ impl Bench {
         if cases.is_empty() {
             let names: BTreeSet<String> = Case::all(buses, &[]).iter().map(|case| case.subject.name()).collect();
             bail!("no row is called so; there are: {}", names.into_iter().collect::<Vec<_>>().join("; "));
+        }
+        // What is missing is not to be found out again by each row.
+        if cases.iter().any(|case| case.subject.is_for_a_record()) {
+            tree::recorder()?;
         }
         let progress = progress(cases.len() as u64);
         let mut images = Images::new(self)?;

@@ -73,6 +73,11 @@ impl Subject {
         }
     }
 
+    /// Whether it is made for one machine, and so from a record of it.
+    pub fn is_for_a_record(self) -> bool {
+        !matches!(self, Subject::Ours(Drivers::Generic | Drivers::All))
+    }
+
     /// The ways in which its `root=` is tried.
     fn roots(self) -> &'static [Root] {
         if matches!(self, Subject::Ours(_)) { &[Root::Name, Root::Uuid] } else { &[Root::Name] }

@@ -68,7 +68,7 @@ pub fn add_program(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> R
 /// Puts `modstrap` into a tree, with the libraries that it wants: the report then has the section `hardware`, a record of
 /// the guest.
 pub fn add_recorder(directory: &Path) -> Result<()> {
-    let program = modstrap()?;
+    let program = recorder()?;
     let stripped = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     STRIP.command()?.arg("-o").arg(stripped.path()).arg(&program).run()?;
     add_program(directory, "bin/modstrap", fs::read(stripped.path())?)?;
@@ -83,7 +83,7 @@ pub fn add_recorder(directory: &Path) -> Result<()> {
 }
 
 /// The builder's program, which is built beside this one, or beside the tests.
-fn modstrap() -> Result<PathBuf> {
+pub(crate) fn recorder() -> Result<PathBuf> {
     let own = env::current_exe().context("cannot find this program's own file")?;
     let mut candidates = own.ancestors().skip(1).take(2).map(|directory| directory.join("modstrap"));
     candidates.find(|program| program.is_file()).with_context(|| {
