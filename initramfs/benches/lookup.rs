@@ -1,4 +1,5 @@
-//! How many instructions one lookup takes, in a table of fifty aliases and in one of a whole tree.
+//! How many instructions one lookup takes and how many lines of cache it touches, in a table of fifty aliases and in one
+//! of a whole tree.
 //!
 //! `cargo bench -p modstrap-initramfs` counts with callgrind, in a process that repeats the lookup, less what the same
 //! process takes without it. The tree is the largest in the cache of set-up. The loader's code is compiled for its size,
@@ -9,6 +10,7 @@ mod cache;
 #[path = "common/callgrind.rs"]
 mod callgrind;
 
+use std::ffi::OsStr;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
@@ -73,22 +75,32 @@ fn measure() -> Result<()> {
     });
     let [fifty, whole] = tables;
     let ((fifty, few), (whole, many)) = (fifty?, whole?);
-    println!("{release}: instructions of one lookup with {few} and with {many} names and aliases");
+    println!("{release}: one lookup with {few} and with {many} names and aliases");
+    println!("instructions     lines of cache");
     for name in NAMES {
-        println!("{:>7} {:>7}  {name}", instructions(&fifty, name)?, instructions(&whole, name)?);
+        let (few, many) = (Cost::of(&fifty, name)?, Cost::of(&whole, name)?);
+        println!("{:>7} {:>8} {:>6} {:>7}  {name}", few.instructions, many.instructions, few.lines, many.lines);
     }
     Ok(())
 }
 
 /// What one lookup takes.
-fn instructions(table: &Path, name: &str) -> Result<u64> {
-    Ok((counted(table, name, TIMES)? - counted(table, name, 0)?) / TIMES)
+struct Cost {
+    instructions: u64,
+    /// The lines of memory that the first lookup of a process touches, of those that it has not touched yet.
+    lines: u64,
 }
 
-/// The instructions of a process that does so many lookups.
-fn counted(table: &Path, name: &str, times: u64) -> Result<u64> {
-    let times = times.to_string();
-    callgrind::instructions(&["repeat".as_ref(), times.as_ref(), table.as_os_str(), name.as_ref()])
+impl Cost {
+    fn of(table: &Path, name: &str) -> Result<Cost> {
+        // A process that does so many lookups.
+        let count = |count: fn(&[&OsStr]) -> Result<u64>, times: u64| {
+            count(&["repeat".as_ref(), times.to_string().as_ref(), table.as_os_str(), name.as_ref()])
+        };
+        let instructions = count(callgrind::instructions, TIMES)? - count(callgrind::instructions, 0)?;
+        let lines = count(callgrind::lines, 1)? - count(callgrind::lines, 0)?;
+        Ok(Cost { instructions: instructions / TIMES, lines })
+    }
 }
 
 fn largest_tree() -> Result<(PathBuf, String)> {
