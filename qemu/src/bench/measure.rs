@@ -134,7 +134,7 @@ impl Bench {
         let tree = tempfile::tempdir_in(&self.work)?;
         tree::write(tree.path())?;
         tree::add_recorder(tree.path())?;
-        super::write_disk(tree.path().to_path_buf(), &disk)?;
+        super::write_disk(tree.path(), &disk)?;
         let boot = Boot::new(&self.kernel.image, image).drive(Drive::new(disk, bus)).processors(1);
         let finished = boot.append(format!("root=UUID={UUID}")).run()?;
         let text = finished.real_init()?.section("hardware")?.join("\n");

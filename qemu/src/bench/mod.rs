@@ -119,7 +119,7 @@ impl Bench {
         // systemd in an initramfs leaves for nothing that is without (src/basic/os-util.c, `path_is_os_tree`).
         std::fs::write(tree.join("etc/os-release"), "ID=bench\n")?;
         let disk = work.path().join("disk.img");
-        write_disk(tree, &disk)?;
+        write_disk(&tree, &disk)?;
         Ok(Bench { kernel, compress, boots, with_memory, work, disk })
     }
 
@@ -132,7 +132,7 @@ impl Bench {
             bail!("no row is called so; there are: {}", names.into_iter().collect::<Vec<_>>().join("; "));
         }
         // What is missing is not to be found out again by each row.
-        if cases.iter().any(|case| case.subject.is_for_a_record()) {
+        if cases.iter().any(|case| case.subject.needs_record()) {
             tree::recorder()?;
         }
         let progress = progress(cases.len() as u64);
@@ -203,7 +203,7 @@ impl Row {
 }
 
 /// Makes the disk of a benchmark, with a root of these files.
-fn write_disk(tree: PathBuf, to: &Path) -> Result<()> {
+fn write_disk(tree: &Path, to: &Path) -> Result<()> {
     Recipe::new(FileSystem::Ext4).from(tree).uuid(UUID).table(Table::Gpt).write(to)
 }
 

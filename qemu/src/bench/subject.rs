@@ -73,8 +73,8 @@ impl Subject {
         }
     }
 
-    /// Whether it is made for one machine, and so from a record of it.
-    pub fn is_for_a_record(self) -> bool {
+    /// Whether its image is made after a record of the machine: all but ours that are for any.
+    pub fn needs_record(self) -> bool {
         !matches!(self, Subject::Ours(Drivers::Generic | Drivers::All))
     }
 
