@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
+use modstrap::store;
 use modstrap::table::{Table, glob};
 use modstrap_initramfs::table::{Builtin, Entry, Input, write};
 use modstrap_initramfs::tree::Tree;
@@ -44,15 +45,15 @@ const TIMES: u64 = 100;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["repeat", times, table, name] => repeat(times.parse()?, Path::new(table), name),
+        ["repeat", times, table, name] => repeat(times.parse()?, table, name),
         // Without the word that `cargo bench` adds it is a test run, which has nothing to do here.
         [.., "--bench"] | ["--bench", ..] => measure(),
         _ => Ok(()),
     }
 }
 
-fn repeat(times: u64, table: &Path, name: &str) -> Result<()> {
-    let bytes = std::fs::read(table)?;
+fn repeat(times: u64, table: &str, name: &str) -> Result<()> {
+    let bytes = store::map(b"", table)?;
     let table = Table::view(&bytes).ok().context("no table")?;
     let mut name = name.as_bytes().to_vec();
     glob::normalise(&mut name);

@@ -14,7 +14,7 @@ mod size;
 
 use std::path::PathBuf;
 
-use modstrap::table::layout::{self, Section};
+use modstrap::table::layout::{self, Section, block};
 use modstrap::table::{self, Class, Disks, MAX_MODULES, ModuleId, Step, Table, glob};
 use modstrap_initramfs::closure::Link;
 use modstrap_initramfs::table::{Builtin, Configured, Entry, Input, write};
@@ -216,7 +216,7 @@ fn numbers_that_do_not_fit_are_errors_that_name_the_module() {
         long.starts_with("module second: its alias of 640 characters is longer than a table can hold: xxx"),
         "{long}"
     );
-    for name in ["", "a*b", "a b", &"x".repeat(56)] {
+    for name in ["", "a*b", "a b", "a:b", &"x".repeat(56)] {
         let mut input = Input { modules: vec![entry(name, &[])], ..Input::default() };
         assert!(refusal(&input).contains("is no name that a module can have"), "{name}");
         input.modules[0] = entry(&"x".repeat(55), &[]);
@@ -229,8 +229,29 @@ fn numbers_that_do_not_fit_are_errors_that_name_the_module() {
 }
 
 #[test]
+fn the_longest_texts_fit_into_blocks_however_little_they_have_in_common() {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut word =
+        |length: usize| -> String { (0..length).map(|_| char::from(b'a' + random.below(26) as u8)).collect() };
+    let mut module = || {
+        let aliases = vec![word(300), word(block::KEY_MAX), format!("{}*", word(block::KEY_MAX - 1))];
+        Entry { aliases, ..entry(&word(block::NAME_MAX), &[]) }
+    };
+    let input = Input { modules: (0..200).map(|_| module()).collect(), ..Input::default() };
+    let bytes = write(&input).unwrap();
+    let table = Table::open(&bytes).unwrap();
+    for (id, entry) in table.modules().zip(&input.modules) {
+        assert_eq!(table.name(id).as_bytes(), entry.name.as_bytes());
+        for name in entry.aliases.iter().chain([&entry.name]) {
+            assert_eq!(table.find(name.as_bytes()), Some(id), "{name}");
+            assert_eq!(table.find(&name.as_bytes()[..50]), None, "{name}");
+        }
+    }
+}
+
+#[test]
 fn aliases_are_whole_up_to_the_limit() {
-    let longest = "x".repeat(639);
+    let longest = "x".repeat(block::KEY_MAX - 1 + block::TAIL_MAX);
     let pattern = format!("y*{}", "z".repeat(300));
     let bytes = write(&Input { modules: vec![entry("a", &[&longest, &pattern])], ..Input::default() }).unwrap();
     let table = Table::open(&bytes).unwrap();

@@ -12,10 +12,11 @@ use heapless::Vec;
 use super::layout::{Section, block, front};
 use super::packed::Dictionary;
 use super::{ModuleId, Name, Table, glob, texts, u16_at};
+use crate::text::split_once;
 
 /// The index of a table.
 pub(super) struct Index<'a> {
-    blocks: &'a [u8],
+    blocks: &'a [[u8; block::SIZE]],
     tails: &'a [u8],
     dictionary: Dictionary<'a>,
 }
@@ -23,7 +24,7 @@ pub(super) struct Index<'a> {
 impl<'a> Index<'a> {
     pub(super) fn new(table: &Table<'a>) -> Self {
         Index {
-            blocks: table.section(Section::Blocks),
+            blocks: table.section(Section::Blocks).as_chunks().0,
             tails: table.section(Section::Tails),
             dictionary: Dictionary(table.section(Section::Dictionary)),
         }
@@ -37,6 +38,9 @@ impl<'a> Index<'a> {
             if answered.is_some_and(|answered| answered != *layer) {
                 break;
             }
+            if *number <= front::BUILTIN_NAMES && split_once(name, front::NO_NAME).is_some() {
+                continue;
+            }
             each_rest(front, name, &mut |rest| {
                 if self.search(&Target { front: *number, rest }, found) {
                     answered = Some(*layer);
@@ -47,7 +51,8 @@ impl<'a> Index<'a> {
 
     /// The name of a module, from the block that holds it.
     pub(super) fn name(&self, number: usize, module: ModuleId) -> Name {
-        let mut entries = self.entries(number);
+        let Some(block) = self.blocks.get(number) else { return Name::new() };
+        let mut entries = Entries::of(block);
         // What does not fit is of keys that are no names.
         let mut key: Vec<u8, 64> = Vec::new();
         while entries.next() {
@@ -65,54 +70,43 @@ impl<'a> Index<'a> {
 
     /// Finds all entries with which the target begins; whether there are any.
     ///
-    /// They stand in the last block that begins with no more than the target, and in the blocks that this one says to
-    /// hold shorter ones. Every step goes to a block before.
+    /// From the root, which is the last block, the way goes down to the last leaf that such an entry may stand in, and
+    /// from there to the leaves that this one says to hold shorter ones. Every step goes to a block before.
     #[inline(never)]
     fn search(&self, target: &Target, found: &mut dyn FnMut(ModuleId)) -> bool {
-        let (mut low, mut high) = (0, self.blocks.len().div_ceil(block::SIZE));
-        while low < high {
-            let middle = low.midpoint(high);
-            let mut entries = self.entries(middle);
-            entries.next();
-            match self.compare(entries.added, target, 0) {
-                (Ordering::Greater, _) => high = middle,
-                _ => low = middle + 1,
-            }
-        }
+        let mut blocks = self.blocks;
+        // How much the target shares with the start of the block and then with the key before.
+        let mut shared = 0;
         let mut any = false;
-        while let Some(number) = low.checked_sub(1) {
-            any |= self.scan(number, target, found);
-            low = number.min(u16_at(self.block(number), 0).into());
-        }
-        any
-    }
-
-    /// Finds the entries of a block that the target begins with; whether there are any.
-    #[inline(never)]
-    fn scan(&self, number: usize, target: &Target, found: &mut dyn FnMut(ModuleId)) -> bool {
-        let mut entries = self.entries(number);
-        let (mut shared, mut fits, mut any) = (0, false, false);
-        while entries.next() {
-            let order = match usize::from(entries.shared).cmp(&shared) {
-                Ordering::Equal => {
-                    let order;
-                    (order, shared) = self.compare(entries.added, target, shared);
-                    order
+        while let Some((block, before)) = blocks.split_last() {
+            let (link, start) = (u16_at(block, block::LINK), shared);
+            let (mut behind, mut fits) = (usize::from(link & !block::INNER), false);
+            let mut entries = Entries::of(block);
+            while entries.next() {
+                let own = usize::from(entries.shared);
+                let (order, common) = match own.cmp(&shared) {
+                    order if own == 0 || order.is_eq() => self.compare(entries.added, target, own),
+                    // What shares more with the key before than the target does comes before the target too, and what
+                    // shares less comes after it.
+                    order => (order.reverse(), shared),
+                };
+                match order {
+                    Ordering::Greater => break,
+                    _ if link & block::INNER != 0 => behind += 1,
+                    Ordering::Less => fits = false,
+                    Ordering::Equal if entries.repeats => {}
+                    Ordering::Equal => fits = self.tail_fits(entries.tail, target, common),
                 }
-                // What shares more with the key before than the target does comes before the target too, and what
-                // shares less comes after it.
-                order => order.reverse(),
-            };
-            fits = match order {
-                Ordering::Less => false,
-                Ordering::Equal if entries.repeats => fits,
-                Ordering::Equal => self.tail_fits(entries.tail, target, shared),
-                Ordering::Greater => break,
-            };
-            any |= fits;
-            if fits && entries.module != block::NOBODY {
-                found(ModuleId(entries.module));
+                shared = common;
+                any |= fits;
+                if fits && entries.module != block::NOBODY {
+                    found(ModuleId(entries.module));
+                }
             }
+            if link & block::INNER == 0 {
+                shared = start.min(block[block::KEPT].into());
+            }
+            blocks = before.get(..behind).unwrap_or_default();
         }
         any
     }
@@ -131,29 +125,18 @@ impl<'a> Index<'a> {
     /// which is equal where the target begins with all of it, and how many bytes the two share.
     #[inline(never)]
     fn compare(&self, added: &'a [u8], target: &Target, mut at: usize) -> (Ordering, usize) {
-        for byte in added {
-            for byte in self.dictionary.piece(byte) {
-                let wanted = match at.checked_sub(1) {
-                    None => Some(&target.front),
-                    Some(at) => target.rest.get(at),
-                };
-                match wanted {
-                    Some(wanted) if wanted == byte => at += 1,
-                    Some(wanted) if wanted > byte => return (Ordering::Less, at),
-                    _ => return (Ordering::Greater, at),
-                }
+        for byte in self.dictionary.text(added) {
+            let wanted = match at.checked_sub(1) {
+                None => Some(&target.front),
+                Some(at) => target.rest.get(at),
+            };
+            match wanted {
+                Some(wanted) if *wanted == byte => at += 1,
+                Some(wanted) if *wanted > byte => return (Ordering::Less, at),
+                _ => return (Ordering::Greater, at),
             }
         }
         (Ordering::Equal, at)
-    }
-
-    fn block(&self, number: usize) -> &'a [u8] {
-        self.blocks.chunks(block::SIZE).nth(number).unwrap_or_default()
-    }
-
-    fn entries(&self, number: usize) -> Entries<'a> {
-        let bytes = self.block(number).get(block::HEADER..).unwrap_or_default();
-        Entries { bytes, shared: 0, added: &[], tail: 0, module: 0, repeats: false }
     }
 }
 
@@ -176,7 +159,12 @@ struct Entries<'a> {
     repeats: bool,
 }
 
-impl Entries<'_> {
+impl<'a> Entries<'a> {
+    #[inline(never)]
+    fn of(block: &'a [u8; block::SIZE]) -> Self {
+        Entries { bytes: &block[block::HEADER..], shared: 0, added: &[], tail: 0, module: 0, repeats: false }
+    }
+
     /// Goes on to the next entry; whether there is one.
     #[inline(never)]
     fn next(&mut self) -> bool {

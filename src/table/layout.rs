@@ -2,10 +2,10 @@
 //!
 //! All numbers are little-endian. A *reference* is a 32-bit offset into the string section, where a 16-bit length and
 //! the text follow; reference 0 is the empty string. *Packed* text is what stands in large numbers: a byte from
-//! [`CODE`](dictionary::CODE) on stands for a piece of the dictionary, every other byte for itself.
+//! [`CODE`](dictionary::CODE) on stands for a pair of the dictionary, every other byte for itself.
 //!
 //! ```text
-//! table: magic  version  length  checksum  {offset, length} of each section  sections, each at a multiple of 4
+//! table: magic  version  length  checksum  {offset, length} of each section  sections, each at a multiple of 64
 //! blobs: one after the other, each at a multiple of 8: checksum  lengths: module, packed, streams  packed bytes;
 //!        behind the last one 16 bytes of padding
 //! ```
@@ -24,7 +24,7 @@ pub const MAGIC_VALUE: [u8; 8] = *b"MODSTRAP";
 /// The version of this layout, 32 bits.
 pub const VERSION: usize = 8;
 /// The version this code writes and reads.
-pub const VERSION_VALUE: u32 = 3;
+pub const VERSION_VALUE: u32 = 4;
 /// The length of the whole table in bytes, 32 bits.
 pub const LENGTH: usize = 12;
 /// [`fold`](super::fold) of all bytes behind it.
@@ -33,6 +33,8 @@ pub const CHECKSUM: Range<usize> = 16..24;
 pub const SECTIONS: usize = 24;
 /// The size of one entry of that list.
 pub const SECTION: usize = 8;
+/// Every section begins at a multiple of this, the size of a line of cache.
+pub const SECTION_ALIGN: usize = 64;
 /// The size of the header.
 pub const HEADER: usize = SECTIONS + Section::ALL.len() * SECTION;
 
@@ -57,7 +59,7 @@ pub enum Section {
     Blocks = 7,
     /// The tails that entries of the index refer to, each ended by a NUL.
     Tails = 8,
-    /// The pieces of packed text.
+    /// The pairs of packed text.
     Dictionary = 9,
     /// Records of [`path`]; empty where nobody asked for paths.
     Paths = 10,
@@ -162,6 +164,8 @@ pub mod front {
     pub const MODULE_NAMES: u8 = 1;
     /// The front of the names of built-in modules, the only other one whose number is this or below.
     pub const BUILTIN_NAMES: u8 = 2;
+    /// What no name of a module holds, and nearly every alias: it ends the name of a bus.
+    pub const NO_NAME: u8 = b':';
     /// The largest number of a front: it stands in packed text.
     pub const MAX: u8 = super::dictionary::CODE - 1;
 }
@@ -181,18 +185,30 @@ pub mod layer {
 }
 
 /// The index: all patterns sorted by the number of their front and their key, each written as what differs from the one
-/// before, in blocks that can be read each on its own.
+/// before, in the leaves of a tree of blocks. A block is a line of cache.
 ///
-/// A block begins with the number, plus one, of the block before it that holds the longest key with which the block's
-/// first key begins, 16 bits; or 0. Entries follow, the first of which shares nothing, and after the last, where there is
-/// room, a 0.
+/// The *start* of a block is as much of its first key as tells it from all keys before; that of the first block is
+/// empty. The first entry is written as what differs from the start, or as all of it where it is the name of a module.
+/// After the last entry, where there is room, a 0 follows.
+///
+/// The leaves come first, each linked to the one before it that holds the longest key with which its own start begins.
+/// Then come the blocks above them, level by level, up to the root. Such a block is linked to the first one below; its
+/// entries are the starts, and nothing else, of the further ones below.
 pub mod block {
     /// The size of a block.
-    pub const SIZE: usize = 256;
+    pub const SIZE: usize = 64;
+    /// The number of a block plus one, or 0, 16 bits.
+    pub const LINK: usize = 0;
+    /// The bit of a link that says that it goes to a block below.
+    pub const INNER: u16 = 1 << 15;
+    /// How much the key that a leaf is linked to another for shares with the start of that, a byte.
+    pub const KEPT: usize = 2;
     /// The size of what precedes the entries.
-    pub const HEADER: usize = 2;
-    /// The longest key, front number included.
-    pub const KEY_MAX: usize = 128;
+    pub const HEADER: usize = 3;
+    /// The longest key of a pattern, front number included.
+    pub const KEY_MAX: usize = 55;
+    /// The longest name of a module: that is all of its key, but for the front number.
+    pub const NAME_MAX: usize = 55;
     /// The longest tail, unpacked.
     pub const TAIL_MAX: usize = 512;
 
@@ -218,14 +234,17 @@ pub mod block {
     pub const ALTERNATIVE: u8 = 1;
 }
 
-/// The pieces of packed text, each in a slot: its length, a byte, and the piece.
+/// The pairs that the codes in packed text stand for, in the order of the codes: two bytes, either of them a code again.
+/// Where the first is 0 the second stands for itself: it is a byte of the text that looks like a code.
 pub mod dictionary {
-    /// The code of the first piece.
+    /// The code of the first pair.
     pub const CODE: u8 = 0x80;
-    /// The most pieces.
+    /// The most pairs.
     pub const MAX: usize = 128;
-    /// The size of a slot.
-    pub const SLOT: usize = 8;
+    /// The size of a pair.
+    pub const PAIR: usize = 2;
+    /// How deep pairs stand in pairs at most; a pair of bytes has a depth of 1.
+    pub const DEPTH: usize = 8;
 }
 
 /// Where the files of modules lie, in runs of modules, each written as what differs from the run before; packed text

@@ -36,8 +36,11 @@ impl Alias {
         if text.iter().any(u8::is_ascii_control) {
             bail!("its alias {} holds control characters", text.escape_ascii());
         }
-        let is_name = matches!(layer, layer::NAMES | layer::BUILTIN_NAMES);
-        ensure!(!is_name || is_module_name(&text), "{:?} is no name that a module can have", text.escape_ascii());
+        ensure!(
+            !is_of_names(layer) || is_module_name(&text),
+            "{:?} is no name that a module can have",
+            text.escape_ascii()
+        );
         ensure!(
             text.len() < block::KEY_MAX + block::TAIL_MAX,
             "its alias of {} characters is longer than a table can hold: {}...",
@@ -49,9 +52,15 @@ impl Alias {
     }
 }
 
+/// Whether a layer holds names of modules, which are keys as they are.
+fn is_of_names(layer: u8) -> bool {
+    matches!(layer, layer::NAMES | layer::BUILTIN_NAMES)
+}
+
 /// The kernel keeps names of up to 55 bytes (include/linux/module_symbol.h, `MODULE_NAME_LEN` on 64 bits).
 fn is_module_name(text: &[u8]) -> bool {
-    (1..=55).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic) && literal(text) == text.len()
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != front::NO_NAME;
+    (1..=block::NAME_MAX).contains(&text.len()) && text.iter().all(is_plain) && literal(text) == text.len()
 }
 
 /// An alias taken apart.
@@ -170,7 +179,8 @@ impl<'a> Half<'a> {
 
     /// Where the key may end, the last place first: where the literal text does, or a word before that.
     fn cuts(&self) -> impl Iterator<Item = usize> + use<> {
-        let end = literal(self.rest).min(block::KEY_MAX - 1);
+        let longest = if is_of_names(self.layer) { block::NAME_MAX } else { block::KEY_MAX - 1 };
+        let end = literal(self.rest).min(longest);
         let word = if end < self.rest.len() { TAIL_WORD } else { 0 };
         (end.saturating_sub(word)..=end).rev()
     }

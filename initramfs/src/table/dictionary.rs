@@ -1,52 +1,46 @@
-//! Packed text: the pieces that are worth a code, and texts written with them.
+//! Packed text: the pairs that are worth a code, and texts written with them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Result, ensure};
-use memchr::memmem;
-use modstrap::table::layout::dictionary::{CODE, MAX, SLOT};
+use modstrap::table::layout::dictionary::{CODE, DEPTH, MAX, PAIR};
 
-/// The longest piece.
-const PIECE: usize = SLOT - 1;
-
-/// The pieces of a table, in the order of their codes.
+/// The pairs of a table, in the order of their codes, and what they stand for.
 pub(super) struct Dictionary {
-    pieces: Vec<Vec<u8>>,
+    pairs: Vec<[u8; PAIR]>,
     codes: HashMap<Vec<u8>, u8>,
+    /// The length of the longest text that has a code.
+    longest: usize,
 }
 
 impl Dictionary {
-    /// The pieces that save most in these texts, each chosen in the light of those before.
+    /// Again and again the commonest pair in these texts, which is then one byte of them.
     pub(super) fn new<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Result<Self> {
-        let mut pieces = Vec::new();
-        let mut rests = Rests::default();
-        let mut bytes = BTreeSet::new();
-        for text in texts {
-            bytes.extend(text.iter().copied().filter(|byte| *byte >= CODE));
-            *rests.texts.entry(text).or_default() += 1;
-        }
+        let mut known: HashMap<&[u8], u32> = HashMap::new();
+        texts.for_each(|text| *known.entry(text).or_default() += 1);
         // A byte that looks like a code needs one that stands for it.
-        for byte in bytes {
-            rests.remove(&[byte]);
-            pieces.push(vec![byte]);
+        let special: BTreeSet<u8> = known.keys().copied().flatten().copied().filter(|byte| *byte >= CODE).collect();
+        ensure!(special.len() <= MAX, "aliases hold more kinds of special characters than a table can");
+        let mut grammar = Grammar::default();
+        let codes: HashMap<u8, u8> = special.iter().map(|&byte| (byte, grammar.add([0, byte]))).collect();
+        let coded = |text: &[u8]| text.iter().map(|byte| *codes.get(byte).unwrap_or(byte)).collect();
+        let mut texts: Vec<(Vec<u8>, u32)> = known.into_iter().map(|(text, count)| (coded(text), count)).collect();
+        while grammar.pairs.len() < MAX {
+            let Some(pair) = grammar.best(&texts) else { break };
+            let code = grammar.add(pair);
+            texts.iter_mut().for_each(|(text, _)| replace(text, pair, code));
         }
-        ensure!(pieces.len() <= MAX, "aliases hold more kinds of special characters than a table can");
-        rests.count();
-        while let Some(piece) = rests.best().filter(|_| pieces.len() < MAX) {
-            rests.remove(piece);
-            pieces.push(piece.to_vec());
-        }
-        let codes = pieces.iter().cloned().zip(CODE..=u8::MAX).collect();
-        Ok(Dictionary { pieces, codes })
+        let longest = grammar.texts.iter().map(Vec::len).max().unwrap_or(0);
+        Ok(Dictionary { pairs: grammar.pairs, codes: grammar.texts.into_iter().zip(CODE..=u8::MAX).collect(), longest })
     }
 
-    /// A text in as few bytes as the pieces allow.
+    /// A text in as few bytes as the pairs allow.
     pub(super) fn pack(&self, text: &[u8]) -> Vec<u8> {
         // From the end: for each place how many bytes the rest takes, and the first of them with its length.
         let mut rests: Vec<(usize, u8, usize)> = vec![(0, 0, 0); text.len() + 1];
         for at in (0..text.len()).rev() {
-            let coded = (1..=PIECE.min(text.len() - at)).filter_map(|length| {
+            let coded = (1..=self.longest.min(text.len() - at)).filter_map(|length| {
                 let code = self.codes.get(&text[at..at + length])?;
                 Some((rests[at + length].0 + 1, *code, length))
             });
@@ -64,74 +58,65 @@ impl Dictionary {
 
     /// The section.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let slot = |piece: &Vec<u8>| {
-            let mut slot = [0; SLOT];
-            slot[0] = piece.len() as u8;
-            slot[1..=piece.len()].copy_from_slice(piece);
-            slot
-        };
-        self.pieces.iter().flat_map(slot).collect()
+        self.pairs.concat()
     }
 }
 
-/// What the pieces chosen so far leave of the texts.
+/// The pairs found so far.
 #[derive(Default)]
-struct Rests<'a> {
-    /// Each text, and how often there is one like it.
-    texts: HashMap<&'a [u8], i64>,
-    /// How often each piece occurs that may be worth a code. Removing one makes the others rarer, never more frequent.
-    pieces: HashMap<&'a [u8], i64>,
+struct Grammar {
+    pairs: Vec<[u8; PAIR]>,
+    /// What each stands for.
+    texts: Vec<Vec<u8>>,
+    depths: Vec<usize>,
 }
 
-impl<'a> Rests<'a> {
-    fn count(&mut self) {
-        for (text, count) in &self.texts {
-            for piece in pieces(text) {
-                *self.pieces.entry(piece).or_default() += count;
-            }
-        }
-        self.pieces.retain(|piece, count| gain(piece, *count) > 0);
+impl Grammar {
+    /// Gives a pair a code.
+    fn add(&mut self, pair: [u8; PAIR]) -> u8 {
+        let code = CODE + self.pairs.len() as u8;
+        let text = match pair {
+            [0, byte] => vec![byte],
+            [first, second] => [self.text(first), self.text(second)].concat(),
+        };
+        self.depths.push(self.depth(pair));
+        self.texts.push(text);
+        self.pairs.push(pair);
+        code
     }
 
-    fn best(&self) -> Option<&'a [u8]> {
-        let gains = self.pieces.iter().map(|(piece, count)| (gain(piece, *count), Reverse(*piece)));
-        gains.max().filter(|(gain, _)| *gain > 0).map(|(_, Reverse(piece))| piece)
+    fn text(&self, byte: u8) -> Vec<u8> {
+        byte.checked_sub(CODE).map_or(vec![byte], |code| self.texts[usize::from(code)].clone())
     }
 
-    /// Cuts a piece out of all texts.
-    fn remove(&mut self, piece: &[u8]) {
-        let finder = memmem::Finder::new(piece);
-        let with: Vec<&[u8]> = self.texts.keys().copied().filter(|text| finder.find(text).is_some()).collect();
-        for text in with {
-            let count = self.texts.remove(text).unwrap_or(0);
-            self.add(text, -count);
-            let mut start = 0;
-            for at in finder.find_iter(text).chain([text.len()]) {
-                let rest = &text[start..at];
-                if !rest.is_empty() {
-                    *self.texts.entry(rest).or_default() += count;
-                    self.add(rest, count);
-                }
-                start = at + piece.len();
-            }
-        }
+    /// How deep a pair is, codes in it included.
+    fn depth(&self, [first, second]: [u8; PAIR]) -> usize {
+        let depth = |byte: u8| byte.checked_sub(CODE).map_or(0, |code| self.depths[usize::from(code)]);
+        1 + if first == 0 { 0 } else { depth(first).max(depth(second)) }
     }
 
-    fn add(&mut self, text: &'a [u8], count: i64) {
-        for piece in pieces(text) {
-            if let Some(known) = self.pieces.get_mut(piece) {
-                *known += count;
+    /// The pair that is commonest, if a code for it saves anything.
+    fn best(&self, texts: &[(Vec<u8>, u32)]) -> Option<[u8; PAIR]> {
+        let mut counts = vec![0; 1 << 16];
+        for (text, count) in texts {
+            for (first, second) in text.iter().zip(text.iter().skip(1)) {
+                counts[usize::from(u16::from_be_bytes([*first, *second]))] += count;
             }
         }
+        let pairs = (0..=u16::MAX).map(u16::to_be_bytes).zip(counts).filter(|(_, count)| *count > PAIR as u32);
+        let shallow = pairs.filter(|(pair, _)| self.depth(*pair) <= DEPTH);
+        shallow.max_by_key(|(pair, count)| (*count, Reverse(*pair))).map(|(pair, _)| pair)
     }
 }
 
-/// All pieces of a text, of two bytes or more.
-fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    (2..=PIECE).flat_map(|length| text.windows(length))
-}
-
-/// How many bytes a code for a piece that occurs so often saves.
-fn gain(piece: &[u8], count: i64) -> i64 {
-    count * (piece.len() as i64 - 1) - SLOT as i64
+/// Puts a code where a pair stood.
+fn replace(text: &mut Vec<u8>, pair: [u8; PAIR], code: u8) {
+    let (mut from, mut to) = (0, 0);
+    while from < text.len() {
+        let is_pair = text[from..].starts_with(&pair);
+        text[to] = if is_pair { code } else { text[from] };
+        from += if is_pair { PAIR } else { 1 };
+        to += 1;
+    }
+    text.truncate(to);
 }

@@ -217,7 +217,7 @@ fn write_modules(input: &Input, strings: &mut Strings, sections: &mut Sections) 
 fn assemble(sections: &Sections) -> Result<Vec<u8>> {
     let mut table = vec![0; layout::HEADER];
     for (index, section) in sections.iter().enumerate() {
-        table.resize(table.len().next_multiple_of(4), 0);
+        table.resize(table.len().next_multiple_of(layout::SECTION_ALIGN), 0);
         let entry = layout::SECTIONS + index * layout::SECTION;
         let offset = u32::try_from(table.len())?;
         put(&mut table, entry, &offset.to_le_bytes());
