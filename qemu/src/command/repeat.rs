@@ -29,7 +29,7 @@ pub struct Words {
     accel: String,
     /// Let the guest's time pass by instructions, a nanosecond for each of any processor, and by waits: much the same whatever
     /// else the host does. What processors do at one time then counts as if they did it in turn
-    #[arg(long, requires = "times", conflicts_with_all = ["accel", "throttle"])]
+    #[arg(long, requires = "times", conflicts_with = "accel")]
     virtual_time: bool,
     /// Words for the kernel command line of these boots, after `root=UUID=...`
     #[arg(long, value_name = "WORDS", default_value = "", requires = "times")]
@@ -37,7 +37,7 @@ pub struct Words {
     /// Boot as often with these words besides, in turn: for `modstrap.serial`, what workers save
     #[arg(long, value_name = "WORDS", requires = "times")]
     against: Option<String>,
-    /// The most that the disk of these boots reads in a second, in bytes
+    /// The most that the disk of these boots reads in a second of the host's time, in bytes
     #[arg(long, value_name = "BYTES", requires = "times", value_parser = clap::value_parser!(u64).range(1..))]
     throttle: Option<u64>,
 }
